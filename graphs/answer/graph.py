@@ -1,0 +1,130 @@
+"""The answer graph: nodes, wired by pure routes, each worn by the recorder."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, get_args, get_type_hints
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from fiel.graphs.answer import routes
+from fiel.graphs.answer.hops import HOPS, limited
+from fiel.graphs.answer.options import Options, forbidden
+from fiel.graphs.answer.prompt_files import prompts
+from fiel.graphs.answer.state import State
+from fiel.graphs.services import Services
+from fiel.graphs.version import code_version
+from fiel.nodes.base import said
+from fiel.nodes.ends import End
+from fiel.nodes.generate import Generate
+from fiel.nodes.guard_context import GuardContext
+from fiel.nodes.guard_input import GuardInput
+from fiel.nodes.guard_output import GuardOutput
+from fiel.nodes.judge import Judge
+from fiel.nodes.release import Release
+from fiel.nodes.rerank import Rerank
+from fiel.nodes.retrieve import Retrieve
+from fiel.nodes.rewrite import Rewrite
+from fiel.policies.types import Policies
+from fiel.tools.record import Node
+
+NAME = "answer"
+
+Graph = CompiledStateGraph[State, Options, State, State]
+
+
+def build(services: Services, checkpointer: BaseCheckpointSaver[Any] | None = None) -> Graph:
+    """The compiled graph. `checkpointer` keeps threads; without one every question stands alone."""
+    graph: StateGraph[State, Options, State, State] = StateGraph(State, context_schema=Options)
+    for name, node in _nodes(services).items():
+        # The recorder wears the limited node, so that a time-out and a failure are recorded like any other update.
+        worn: Any = services.recorder.wear(HOPS[name], limited(name, node, lambda: services.timeout))
+        graph.add_node(name, worn)
+    graph.add_edge(START, "guard_input")
+    for route in (
+        routes.after_guard_input,
+        routes.after_rewrite,
+        routes.after_retrieve,
+        routes.after_rerank,
+        routes.after_guard_context,
+        routes.after_generate,
+        routes.after_judge,
+        routes.after_guard_output,
+        routes.after_release,
+    ):
+        graph.add_conditional_edges(route.__name__.removeprefix("after_"), _coroutine(route), _ends(route))
+    for end in ("abstain", "refuse", "fail"):
+        graph.add_edge(end, END)
+    return graph.compile(checkpointer=checkpointer, name=NAME)
+
+
+def _coroutine(route: Callable[[Mapping[str, Any]], str]) -> Callable[[State], Awaitable[str]]:
+    """The route as a coroutine: LangGraph runs a plain function in a thread, which costs more than the hop."""
+
+    async def routed(state: State) -> str:
+        return route(state)
+
+    return routed
+
+
+def _ends(route: Callable[[Mapping[str, Any]], str]) -> list[str]:
+    """Where a route may lead, from its annotation; the drawing needs to know."""
+    return list(get_args(get_type_hints(route)["return"]))
+
+
+def _nodes(services: Services) -> dict[str, Node]:
+    callers, policies, recorder, vault = services.callers, services.policies, services.recorder, services.vault
+    chat = services.chat
+    return {
+        "guard_input": GuardInput(
+            callers, services.language, policies, recorder, services.search, vault, forbidden, _versions(services)
+        ),
+        "rewrite": Rewrite(chat, prompts),
+        "retrieve": Retrieve(callers, services.embed, services.search),
+        "rerank": Rerank(services.rerank),
+        "guard_context": GuardContext(callers, policies, recorder, vault),
+        "generate": Generate(chat, prompts, recorder, vault),
+        "judge": Judge(services.judge, recorder, vault),
+        "guard_output": GuardOutput(callers, policies, prompts, recorder, vault),
+        "release": Release(callers, recorder, vault),
+        "abstain": End("abstained", policies, recorder),
+        "refuse": End("refused", policies, recorder),
+        "fail": End("unavailable", policies, recorder),
+    }
+
+
+def withheld(policies: Policies) -> Callable[[str, Mapping[str, Any]], Mapping[str, Any]]:
+    """What a run says where its record cannot be committed: `(run, state) -> update`, without a word of the answer."""
+    reason = "record_unavailable"
+
+    def update(run: str, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        bundle = policies.bundle(state.get("policy") or "default")
+        text = bundle.message(reason, state.get("language") or "en", otherwise="unavailable")
+        return {
+            "outcome": "unavailable",
+            "reason": reason,
+            "answer": text,
+            "citations": [],
+            "draft": "",
+            "messages": [said(run, text, "unavailable", reason)],
+        }
+
+    return update
+
+
+def _versions(services: Services) -> Any:
+    graph = code_version()
+
+    def versions(options: Options, policy: str) -> dict[str, str]:
+        return {
+            "graph": graph,
+            "policy": policy,
+            "prompt": prompts(options.prompt).version,
+            "chat": services.chat(options.chat).version,
+            "embed": services.embed.version,
+            "index": services.search.version,
+            "judge": services.judge.version,
+            "rerank": services.rerank.version,
+        }
+
+    return versions

@@ -1,0 +1,39 @@
+"""What a caller may set for one run of the answer graph, and which role may set what."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from fiel.tools.principal import Role
+
+ANYONE: tuple[Role, ...] = ("reader", "curator", "developer", "auditor", "administrator")
+TRUSTED: tuple[Role, ...] = ("developer", "administrator")
+
+
+def option(default: Any, description: str, roles: tuple[Role, ...] = TRUSTED, **limits: int) -> Any:
+    """A field of `Options`: its description reaches Studio, its roles and limits are checked by `guard_input`."""
+    return field(default=default, metadata={"description": description, "roles": roles, **limits})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of one run. Serialisable, editable in Studio; unknown keys are refused."""
+
+    collection: str = option("default", "Collection whose documents answer the question.", ANYONE)
+    k: int = option(8, "Passages that are retrieved and judged, 1 to 50.", ANYONE, least=1, most=50)
+    policy: str = option("default", "Policy bundle. A collection may name a stricter one, which then applies.")
+    prompt: str = option("default", "Version of the prompts (a folder beside the graph).")
+    chat: str = option("", "Chat model, by its name in the settings; empty: the first one.")
+    attempts: int = option(2, "How often generation is tried before the graph abstains, 1 to 4.", least=1, most=4)
+
+
+def forbidden(options: Options, roles: frozenset[Role]) -> str | None:
+    """Name of the first option that `roles` may not set to its value, or whose value is out of range; else None."""
+    for spec in fields(Options):
+        value = getattr(options, spec.name)
+        if value == spec.default:
+            continue
+        if roles.isdisjoint(spec.metadata["roles"]):
+            return spec.name
+        if "least" in spec.metadata and not spec.metadata["least"] <= value <= spec.metadata["most"]:
+            return spec.name
+    return None

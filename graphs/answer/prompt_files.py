@@ -1,0 +1,20 @@
+"""The prompts that lie beside this graph, one folder a version."""
+
+from functools import lru_cache
+from importlib.resources import files
+
+from fiel.nodes.prompts import Prompts
+from fiel.tools.errors import UsageError
+
+
+@lru_cache(maxsize=32)
+def prompts(name: str) -> Prompts:
+    """The prompts of version `name`. Raises UsageError where there is no such version."""
+    folder = files("fiel.graphs.answer").joinpath("prompts", name)
+    if not name.isidentifier() or not folder.is_dir():
+        raise UsageError(f"there is no version {name!r} of the prompts", where="option prompt")
+    return Prompts(
+        name=name,
+        answer_template=folder.joinpath("answer.md").read_text(encoding="utf-8"),
+        rewrite_template=folder.joinpath("rewrite.md").read_text(encoding="utf-8"),
+    )

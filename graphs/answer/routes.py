@@ -1,0 +1,66 @@
+"""Where a run goes next: pure functions of the state, one a hop."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+State = Mapping[str, Any]
+
+
+def after_guard_input(state: State) -> Literal["rewrite", "refuse", "fail"]:
+    """A guard that fails refuses: closed, not open. Without the database nothing was asked of it yet."""
+    if state.get("failure") == "database_unavailable":
+        return "fail"
+    return "refuse" if state.get("failure") or state.get("reason") else "rewrite"
+
+
+def after_rewrite(state: State) -> Literal["retrieve", "abstain", "fail"]:
+    """No query left means that every wording was tried; the judge's reason stands."""
+    if state.get("failure"):
+        return "fail"
+    return "retrieve" if state["queries"] else "abstain"
+
+
+def after_retrieve(state: State) -> Literal["rerank", "refuse", "fail"]:
+    """A collection that the caller may no longer read refuses, like one that does not exist."""
+    if state.get("failure") == "collection_not_found":
+        return "refuse"
+    return "fail" if state.get("failure") else "rerank"
+
+
+def after_rerank(state: State) -> Literal["guard_context", "abstain", "fail"]:
+    """Nothing relevant: abstain without generating."""
+    if state.get("failure"):
+        return "fail"
+    return "guard_context" if state["relevant"] else "abstain"
+
+
+def after_guard_context(state: State) -> Literal["generate", "abstain", "refuse"]:
+    """Passages that are all blocked leave nothing to answer from."""
+    if state.get("failure"):
+        return "refuse"
+    return "generate" if state["passages"] else "abstain"
+
+
+def after_generate(state: State) -> Literal["judge", "rewrite", "fail"]:
+    """No draft: another attempt, which `rewrite` ends where there is none."""
+    if state.get("failure"):
+        return "fail"
+    return "judge" if state["draft"] else "rewrite"
+
+
+def after_judge(state: State) -> Literal["guard_output", "rewrite", "fail"]:
+    """Not satisfied: another attempt, which `rewrite` ends where there is none."""
+    if state.get("failure"):
+        return "fail"
+    return "guard_output" if state["judgement"].get("satisfied") else "rewrite"
+
+
+def after_guard_output(state: State) -> Literal["release", "refuse"]:
+    """Only what the checks passed goes on."""
+    passed = not state.get("failure") and state["checked"].get("released")
+    return "release" if passed else "refuse"
+
+
+def after_release(state: State) -> Literal["__end__", "fail"]:
+    """A release that found no proof has left no outcome."""
+    return "__end__" if state.get("outcome") and not state.get("failure") else "fail"

@@ -1,0 +1,76 @@
+"""State of the answer graph: facts only, plain data only, no draft.
+
+Nothing here is a float: every channel but `messages` has a canonical form (see `fiel.tools.canonical`).
+"""
+
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict  # pydantic makes schemas of no other before Python 3.12
+
+from fiel.tools.search import Passage
+
+Outcome = Literal["answered", "abstained", "refused", "unavailable", "pending"]
+
+
+class Citation(TypedDict):
+    """One citation of an answer: where a quote stands, verbatim, in the source."""
+
+    marker: str
+    """`[1]`, as it stands in the answer."""
+    document: str
+    uri: str
+    version: str
+    chunk: str
+    quote: str
+    start: int
+    end: int
+    """Offsets of `quote` in the extracted text of the version, code points."""
+    redacted: bool
+    """True where a policy masked part of the quote; it is then no longer verbatim."""
+
+
+class State(TypedDict, total=False):
+    """Channels of the answer graph.
+
+    A caller gives `question`, or `messages` whose last one is the question. Everything else is written by hops, and
+    reset by `guard_input` when a new question comes in on the same thread.
+    """
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    question: str
+    """The question as it passed the input checks (redacted where the bundle says so)."""
+    asked: str
+    """Id of the message that the question came in, or was put into."""
+    language: str
+    """Language of the question, ISO 639-1 or `und`; the answer's too."""
+    policy: str
+    """Name of the bundle that applies to this run."""
+    standalone: str
+    """The question as it stands without the conversation."""
+    queries: list[str]
+    """What is searched in this attempt; empty where no better query is left."""
+    passages: list[Passage]
+    relevance: str
+    """Calibrated probability that a passage answers, as a decimal string."""
+    relevant: bool
+    attempt: int
+    """1 for the first draft."""
+    draft: str
+    """Digest of the draft in the vault; empty where there is none."""
+    judgement: dict[str, Any]
+    """Digests, labels and scores; sentences only once the answer is released."""
+    checked: dict[str, Any]
+    """What `guard_output` passed: digest of the draft it saw and of the one it left."""
+    verdicts: list[dict[str, Any]]
+    details: list[str]
+    """Digests of what the verdicts found, in the vault."""
+    failure: str
+    """Reason code of a hop that failed; routes to `fail`, or to `refuse` where the hop is a guard."""
+    reason: str
+    outcome: Outcome | None
+    answer: str
+    citations: list[Citation]
+    usage: dict[str, Any]
+    versions: dict[str, str]

@@ -1,0 +1,42 @@
+"""What a graph is built from: ports, each already wrapped by the composition root (recorded, limited in time)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fiel.policies.types import Policies
+from fiel.tools.chat import Chat
+from fiel.tools.embed import Embedder
+from fiel.tools.errors import UsageError
+from fiel.tools.judge import Judge
+from fiel.tools.record import Callers, Recorder
+from fiel.tools.rerank import Reranker
+from fiel.tools.search import Search
+from fiel.tools.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The ports of one process. Built once, shared by all runs."""
+
+    callers: Callers
+    chats: Mapping[str, Chat]
+    """By name as options name them; the first is the default."""
+    embed: Embedder
+    judge: Judge
+    language: Callable[[str], str]
+    """Detects the language of a text: ISO 639-1, `und` where it cannot tell."""
+    policies: Policies
+    recorder: Recorder
+    rerank: Reranker
+    search: Search
+    vault: Vault
+    timeout: float = 60.0
+    """Longest time for one hop, seconds."""
+
+    def chat(self, name: str) -> Chat:
+        """The chat model of that name; the first one for the empty name. Raises UsageError for a name nobody has."""
+        if not name:
+            return next(iter(self.chats.values()))
+        if name not in self.chats:
+            raise UsageError(f"there is no chat model {name!r}", where="option chat")
+        return self.chats[name]

@@ -1,0 +1,141 @@
+"""How long a search takes and what it misses, by how much of the collection its caller may read.
+
+    python -m fiel.infra.bench.search [chunks]
+
+Random unit vectors (the hardest case for the index) and random words with natural frequencies, in an embedded server of
+its own. The floor is a caller's transaction with nothing in it. Times are milliseconds, client included.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fiel.infra.corpus.bulk import Bulk
+from fiel.infra.database.connect import Database
+from fiel.infra.database.embedded import Embedded
+from fiel.infra.database.migrate import migrate
+from fiel.tools.embed import Vector
+from fiel.tools.principal import Principal, local_administrator
+from fiel.tools.search import SearchRequest
+from fiel.tools.search.memory import Stored
+from fiel.tools.search.postgres import PostgresSearch
+
+DIMENSIONS = 384
+SHARES = {"group-001": 0.001, "group-01": 0.01, "group-10": 0.1, "group-50": 0.5}
+"""Share of the chunks that each group reads; administrators read all."""
+DOCUMENT = 10
+MODEL = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One caller's figures."""
+
+    share: float
+    floor: float
+    p50: float
+    p95: float
+    recall: float
+    """Share of the ten nearest visible chunks, compared one by one, that are among the ten given for the vector."""
+
+
+class Corpus:
+    """Random chunks and questions, the same for the same seed."""
+
+    def __init__(self, seed: int = 7) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._documents = 0
+
+    def vector(self) -> Vector:
+        drawn = self._rng.standard_normal(DIMENSIONS).astype(np.float32)
+        unit: Vector = drawn / np.linalg.norm(drawn)
+        return unit
+
+    def words(self, count: int) -> str:
+        """Ranks by Zipf's law without the hundred commonest words, which questions hardly hold once stopped."""
+        return " ".join(f"w{rank % 50_000}" for rank in self._rng.zipf(1.15, count) + 100)
+
+    def document(self) -> Iterator[Stored]:
+        """Chunks of one document, all open to the same groups."""
+        document, version = str(uuid.uuid4()), str(uuid.uuid4())
+        acl = frozenset(group for group, share in SHARES.items() if self._documents % round(1 / share) == 0)
+        self._documents += 1
+        for _ in range(DOCUMENT):
+            text = self.words(80)
+            yield Stored(document, version, str(uuid.uuid4()), text, self.vector(), acl, language="en", model=MODEL)
+
+
+async def fill(database: Database, chunks: int, corpus: Corpus) -> float:
+    """Chunks written a second, index included."""
+    bulk = Bulk(database.acting, local_administrator())
+    begun = time.perf_counter()
+    for _ in range(chunks // DOCUMENT):
+        await bulk.put("c", corpus.document())
+    return chunks / (time.perf_counter() - begun)
+
+
+async def measure(database: Database, caller: Principal, share: float, corpus: Corpus, times: int = 200) -> Line:
+    """Figures of one caller."""
+    search = PostgresSearch(database.acting, model=MODEL, dimensions=DIMENSIONS)
+    exact = PostgresSearch(database.acting, model=MODEL, dimensions=DIMENSIONS, exact=2**31 - 1)
+    asked = [SearchRequest("c", corpus.words(6), corpus.vector(), "en") for _ in range(times)]
+    for request in asked[:10]:
+        await search.search(caller, [request])
+    taken, empty = [], []
+    for request in asked:
+        begun = time.perf_counter()
+        await search.search(caller, [request])
+        taken.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        async with database.acting(caller) as connection:
+            await connection.execute("SELECT 1")
+        empty.append(time.perf_counter() - begun)
+    hits = total = 0
+    for request in asked[:40]:
+        wordless = [SearchRequest("c", "", request.vector, "en")]
+        true = {passage["chunk"] for passage in (await exact.search(caller, wordless))[0]}
+        hits += len(true & {passage["chunk"] for passage in (await search.search(caller, wordless))[0]})
+        total += len(true)
+    p50, p95 = np.quantile(taken, (0.5, 0.95)) * 1e3
+    return Line(share, float(np.median(empty)) * 1e3, float(p50), float(p95), hits / total if total else 1.0)
+
+
+async def bench(database: Database, owner: str, chunks: int) -> None:
+    """Fill, measure, print."""
+    import psycopg
+
+    corpus = Corpus()
+    print(f"{chunks} chunks, written at {await fill(database, chunks, corpus):.0f} a second")
+    async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as connection:
+        await connection.execute("VACUUM (ANALYZE)")
+    print(f"{'visible':>8} {'floor':>7} {'p50':>7} {'p95':>7} {'recall@10':>10}")
+    callers = {group: Principal("default", "bench", frozenset({group}), frozenset({"reader"})) for group in SHARES}
+    for caller, share in [*((callers[group], share) for group, share in SHARES.items()), (local_administrator(), 1.0)]:
+        line = await measure(database, caller, share, corpus)
+        print(
+            f"{line.share:>8.1%} {line.floor:>7.2f} {line.p50:>7.2f} {line.p95:>7.2f} {line.recall:>10.3f}", flush=True
+        )
+
+
+def main() -> None:
+    """Entry point."""
+    chunks = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    with tempfile.TemporaryDirectory(prefix="fiel-bench-") as folder, Embedded(Path(folder)) as server:
+        migrate(server.owner_url)
+
+        async def run() -> None:
+            async with Database(server.url) as database:
+                await bench(database, server.owner_url, chunks)
+
+        asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""The command line `fiel`: one module a group of commands, each loaded only when it is called."""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script. Always ends in SystemExit with the status of `interfaces`."""
+    from fiel.infra.cli.app import run
+
+    # A polite end is the same as an interrupt: what was started is stopped, what was opened is closed.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+__all__ = ["main"]

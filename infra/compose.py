@@ -1,0 +1,281 @@
+"""The composition root: from settings to ports, each recorded, and from those to a graph that answers.
+
+Heavy libraries load in the background while PostgreSQL starts; the first question waits for what it needs of them.
+"""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fiel.graphs.answer.graph import Graph, build, withheld
+from fiel.graphs.services import Services
+from fiel.infra import answering, models
+from fiel.infra.callers import ConfigCallers
+from fiel.infra.corpus.ingest import ingest
+from fiel.infra.corpus.prepare import Limits
+from fiel.infra.corpus.report import OnProgress, Report
+from fiel.infra.database.connect import Database
+from fiel.infra.database.open import open_database
+from fiel.infra.ledger import effects, keys
+from fiel.infra.ledger.postgres import PostgresStore
+from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.vault import LedgerVault
+from fiel.infra.settings import Settings
+from fiel.infra.telemetry.mlflow import Mlflow
+from fiel.infra.telemetry.shipper import Shipper
+from fiel.policies.bundle import load_bundles
+from fiel.policies.evaluate import GuardrailsPolicies
+from fiel.tools.embed import Embedder
+from fiel.tools.errors import SettingsError
+from fiel.tools.language import LanguageDetector
+from fiel.tools.principal import Principal, local_administrator
+from fiel.tools.search import Passage, SearchRequest
+from fiel.tools.search.postgres import PostgresSearch
+
+KEY_FILE = "keys/ledger.key"
+
+
+def callers(settings: Settings) -> ConfigCallers:
+    """Who calls where nobody is authenticated: the local administrator under `FIEL_AUTH=none`, else nobody."""
+    if settings.auth not in ("", "none"):
+        raise SettingsError(f"setting auth must be none or empty, not {settings.auth!r}", where="FIEL_AUTH")
+    return ConfigCallers(local_administrator() if settings.auth == "none" else None)
+
+
+def cipher(settings: Settings) -> keys.Cipher:
+    """The ledger's cipher; its key is made at the first start. Raises KeyUnavailable for one that cannot be read."""
+    return keys.Cipher(keys.load_or_create(settings.folder / KEY_FILE))
+
+
+def _no_guard_model(settings: Settings) -> None:
+    """A setting that nothing heeds would promise what is not there."""
+    if settings.guard or settings.guard_url or settings.guard_key:
+        raise SettingsError("no check of this version asks a guard model", where="FIEL_GUARD", hint="Unset FIEL_GUARD")
+
+
+async def _key_is_there(settings: Settings, store: PostgresStore) -> None:
+    """A lost key stops the start: a new one beside an old ledger would hide that its contents cannot be read."""
+    file = settings.folder / KEY_FILE
+    if not file.exists() and await store.keys():
+        raise keys.KeyUnavailable(
+            "the ledger has entries, but their key file is missing",
+            where=str(file),
+            hint="Put back the key file that belongs to this database",
+        )
+
+
+def limits(settings: Settings) -> Limits:
+    """Bounds of what is ingested."""
+    return Limits(max_file=settings.max_file_mb * 2**20, max_text=settings.max_text_mb * 2**20)
+
+
+def ledger_connections(database: Database) -> Database:
+    """Connections for the ledger alone: however many searches wait for theirs, an answer is recorded at once."""
+    return Database(database.url, size=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Documents: what goes in, what is found."""
+
+    settings: Settings
+    database: Database
+    embed: Embedder
+    language: Callable[[str], str]
+    index: PostgresSearch
+
+    async def ingest(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        collection: str,
+        principal: Principal,
+        allow: Sequence[str] = (),
+        progress: OnProgress | None = None,
+    ) -> Report:
+        """Sync files or folders into a collection, see `fiel.infra.corpus.ingest`."""
+        return await ingest(
+            self.database,
+            self.embed,
+            paths,
+            collection=collection,
+            principal=principal,
+            allow=allow,
+            progress=progress,
+            limits=limits(self.settings),
+        )
+
+    async def search(self, principal: Principal, collection: str, text: str, k: int) -> list[Passage]:
+        """The k best passages that the caller may read."""
+        request = SearchRequest(collection, text, await self.embed.query(text), self.language(text), k)
+        await self.index.collection(principal, collection)
+        return (await self.index.search(principal, [request]))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A graph that answers, and what it stands on."""
+
+    settings: Settings
+    corpus: Corpus
+    services: Services
+    recorder: LedgerRecorder
+    graph: Graph
+    """Without a checkpointer: every question stands alone."""
+    _threads: "_Threads"
+    _loading: "asyncio.Task[None]"
+
+    async def ask(self, question: answering.Question) -> dict[str, Any]:
+        """The answer object. Questions of a named thread are answered on what the thread keeps."""
+        # The time limit of the first hop is for the hop, not for the import of what it calls.
+        await self.loaded()
+        graph = await self._threads.graph() if question.thread else self.graph
+        return await answering.ask(graph, question, self.recorder.timings)
+
+    async def loaded(self) -> None:
+        """Wait for what loads in the background. Where that fails, whoever needs it says so."""
+        await asyncio.wait([self._loading])
+
+    async def threads(self) -> Graph:
+        """The graph whose threads PostgreSQL keeps."""
+        return await self._threads.graph()
+
+    def shipper(self, mlflow_url: str) -> Shipper:
+        """Ships this database's spans to the MLflow server at that address."""
+        return make_shipper(self.settings, self.corpus.database, mlflow_url)
+
+
+def make_shipper(settings: Settings, database: Database, mlflow_url: str) -> Shipper:
+    """Ships the database's spans to the MLflow server at that address."""
+    return Shipper(database.system, cipher(settings), Mlflow(mlflow_url, settings.mlflow_experiment))
+
+
+class _Threads:
+    """The graph with a checkpointer, made when the first question of a thread comes."""
+
+    def __init__(self, settings: Settings, services: Services, database: Database, owner_url: str) -> None:
+        self._settings = settings
+        self._services = services
+        self._database = database
+        self._owner_url = owner_url
+        self._stack = AsyncExitStack()
+        self._graph: Graph | None = None
+        self._lock = asyncio.Lock()
+
+    async def graph(self) -> Graph:
+        async with self._lock:
+            if self._graph is None:
+                from fiel.infra.threads import open_saver
+
+                saver = await self._stack.enter_async_context(
+                    open_saver(self._database.url, self._owner_url, cipher(self._settings))
+                )
+                self._graph = build(self._services, saver)
+            return self._graph
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def open_corpus(settings: Settings) -> AsyncIterator[Corpus]:
+    """What `ingest` and `search` need."""
+    models.quiet_threads()
+    async with open_database(settings) as database:
+        yield _corpus(settings, database, await asyncio.to_thread(models.embedder, settings), LanguageDetector())
+
+
+def _corpus(settings: Settings, database: Database, embed: Embedder, language: LanguageDetector) -> Corpus:
+    index = PostgresSearch(database.acting, model=embed.version, dimensions=embed.dimensions)
+    return Corpus(settings, database, embed, language, index)
+
+
+@asynccontextmanager
+async def open_house(settings: Settings) -> AsyncIterator[House]:
+    """Everything that answers a question, over the database of the settings.
+
+    Raises SettingsError, PolicyError, KeyUnavailable (no start without a policy and a key), DatabaseUnavailable.
+    """
+    models.quiet_threads()
+    _no_guard_model(settings)
+    policies = GuardrailsPolicies(load_bundles(settings.policies or None))
+    allowed = callers(settings)
+    language = LanguageDetector()
+    pairs = models.scorer(settings)
+    async with AsyncExitStack() as stack:
+        # The longest first: Guardrails imports for seconds.
+        warm = [asyncio.create_task(asyncio.to_thread(policies.warm))]
+        embedding = asyncio.create_task(asyncio.to_thread(models.embedder, settings))
+        warm += [asyncio.create_task(pairs.load()), asyncio.create_task(asyncio.to_thread(language.warm))]
+        loading = asyncio.create_task(_loaded(warm))
+        # A thread that imports cannot be stopped: the process waits for it.
+        stack.push_async_callback(asyncio.wait, [loading])
+        database = await stack.enter_async_context(open_database(settings))
+        corpus = _corpus(settings, database, await embedding, language)
+        ledger = await stack.enter_async_context(ledger_connections(database))
+        store = PostgresStore(ledger.system, ledger.single)
+        await _key_is_there(settings, store)
+        recorder = LedgerRecorder(
+            store,
+            cipher(settings),
+            allowed,
+            redact=lambda text: policies.redact(policies.bundle("default"), text),
+            withheld=withheld(policies),
+        )
+        stack.push_async_callback(recorder.close)
+        chats, judge = models.chats(settings, pairs), models.judge(settings, pairs)
+        stack.push_async_callback(models.close, *chats.values(), judge, corpus.embed)
+        services = Services(
+            callers=allowed,
+            chats={name: effects.RecordedChat(chat) for name, chat in chats.items()},
+            embed=effects.RecordedEmbedder(corpus.embed),
+            judge=effects.RecordedJudge(judge),
+            language=language,
+            policies=effects.RecordedPolicies(policies),
+            recorder=recorder,
+            rerank=effects.RecordedReranker(models.reranker(pairs)),
+            search=effects.RecordedSearch(corpus.index),
+            vault=LedgerVault(recorder),
+            timeout=settings.timeout,
+        )
+        threads = _Threads(settings, services, database, _owner_url(settings))
+        stack.push_async_callback(threads.close)
+        house = House(settings, corpus, services, recorder, build(services), threads, loading)
+        if settings.mlflow_url:
+            await stack.enter_async_context(_shipping(house.shipper(settings.mlflow_url)))
+        yield house
+
+
+def _owner_url(settings: Settings) -> str:
+    """Address of the database as its owner; empty where only the runtime role is known."""
+    if settings.database_url:
+        return settings.database_owner_url or settings.database_url
+    from fiel.infra.database.embedded import Embedded
+
+    return Embedded(settings.folder).owner_url
+
+
+async def _loaded(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for what loads in the background. Its errors are raised again by whoever needs it.
+
+    What is loaded then stays as long as the process, so the collector need not walk it with every run.
+    """
+    await asyncio.gather(*tasks, return_exceptions=True)
+    gc.freeze()
+
+
+@asynccontextmanager
+async def _shipping(shipper: Shipper) -> AsyncIterator[None]:
+    """Ship in the background while the process lives; what is left stays in PostgreSQL for the next."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(shipper.ship_until(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(task, 1.0)

@@ -1,0 +1,325 @@
+"""Ports that record what they were asked and what they answered, in the hop that asked.
+
+Each wrapper is the port it wraps, so no node knows of it. A request is its canonical form, a response what a strict
+replay needs to answer the same again; both are kept by digest, once a run. An error is a response too. Outside a hop
+(ingest, set-up) a wrapper only passes on.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fiel.infra.ledger.encode import digest, encode
+from fiel.infra.ledger.run import CURRENT, Step
+from fiel.infra.telemetry.span import HopSpan
+from fiel.policies.types import Bundle, Decision, Policies, Stage
+from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Usage
+from fiel.tools.embed import Embedder, Vector
+from fiel.tools.errors import FielError
+from fiel.tools.judge import Judge, Judgement
+from fiel.tools.principal import Principal
+from fiel.tools.rerank import Ranking, Reranker
+from fiel.tools.search import CollectionInfo, Passage, Search, SearchRequest
+
+T = TypeVar("T")
+
+
+async def _effect(
+    kind: str,
+    request: Callable[[], bytes],
+    call: Awaitable[T],
+    response: Callable[[T], bytes],
+    facts: Callable[[T], dict[str, Any]] | None = None,
+) -> T:
+    """Await `call` and record it in the current hop."""
+    step = CURRENT.get()
+    if step is None:
+        return await call
+    try:
+        result = await call
+    except FielError as error:
+        step.effect(kind, request(), encode({"error": error.public()}), {"error": error.code})
+        raise
+    step.effect(kind, request(), response(result), facts(result) if facts else None)
+    return result
+
+
+def _who(principal: Principal) -> dict[str, Any]:
+    return {"tenant": principal.tenant, "id": principal.id, "grants": list(principal.grants)}
+
+
+def _passages(passages: Sequence[Passage]) -> str:
+    """Passages stand in requests by digest: the ledger has them already."""
+    return digest(encode(list(passages)))
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost": usage.cost}
+
+
+class RecordedChat:
+    """`Chat`; a model that writes gets a span of its own, with tokens and cost and without text."""
+
+    def __init__(self, port: Chat) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
+
+    @property
+    def writes(self) -> bool:
+        return self._port.writes
+
+    async def complete(self, request: ChatRequest) -> Completion:
+        step = CURRENT.get()
+        if step is None:
+            return await self._port.complete(request)
+        span = _model_span(step, self.version) if self.writes else None
+        try:
+            completion = await _effect(
+                "chat", lambda: self._request(request), self._port.complete(request), _completion, _chat_facts
+            )
+        except BaseException as error:
+            if span is not None:
+                span.record_exception(error)
+                span.end()
+            raise
+        if span is not None:
+            _end_model_span(span, completion)
+        return completion
+
+    def _request(self, request: ChatRequest) -> bytes:
+        return encode(
+            {
+                "model": self.version,
+                "turns": [[turn.role, turn.content] for turn in request.turns],
+                "question": request.question,
+                "passages": _passages(request.passages),
+                "language": request.language,
+                "schema": request.schema,
+                "max_tokens": request.max_tokens,
+                "logprobs": request.logprobs,
+            }
+        )
+
+
+def _completion(completion: Completion) -> bytes:
+    facts = asdict(completion)
+    facts["first_token"] = {token: repr(value) for token, value in completion.first_token.items()}
+    return encode(facts)
+
+
+def _chat_facts(completion: Completion) -> dict[str, Any]:
+    return {"model": completion.model, "usage": _usage(completion.usage)}
+
+
+def _model_span(step: Step, model: str) -> HopSpan:
+    run = step.run
+    span = HopSpan("chat", run.trace, step.span.get_span_context().span_id, run.span_ended)
+    span.values.update(
+        {
+            "mlflow.spanType": "CHAT_MODEL",
+            "mlflow.llm.model": model,
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": model,
+            "fiel.run": run.row.run,
+        }
+    )
+    return span
+
+
+def _end_model_span(span: HopSpan, completion: Completion) -> None:
+    usage, values = completion.usage, span.values
+    total = usage.input_tokens + usage.output_tokens
+    values["gen_ai.response.model"] = completion.model
+    values["gen_ai.usage.input_tokens"] = usage.input_tokens
+    values["gen_ai.usage.output_tokens"] = usage.output_tokens
+    values["mlflow.chat.tokenUsage"] = (
+        f'{{"input_tokens": {usage.input_tokens}, "output_tokens": {usage.output_tokens}, "total_tokens": {total}}}'
+    )
+    if float(usage.cost):
+        values["mlflow.llm.cost"] = f'{{"total_cost": {float(usage.cost)}}}'
+    span.end()
+
+
+class RecordedEmbedder:
+    """`Embedder`; a vector is kept as its 32-bit floats, little endian."""
+
+    def __init__(self, port: Embedder) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
+
+    @property
+    def dimensions(self) -> int:
+        return self._port.dimensions
+
+    async def query(self, text: str) -> Vector:
+        asked = {"model": self.version, "query": text}
+        return await _effect("embed", lambda: encode(asked), self._port.query(text), _vector)
+
+    async def passages(self, texts: Sequence[str]) -> list[Vector]:
+        asked = {"model": self.version, "passages": list(texts)}
+        return await _effect("embed", lambda: encode(asked), self._port.passages(texts), _vectors)
+
+
+def _vector(vector: Vector) -> bytes:
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def _vectors(vectors: Sequence[Vector]) -> bytes:
+    return b"".join(_vector(vector) for vector in vectors)
+
+
+class RecordedReranker:
+    """`Reranker`."""
+
+    def __init__(self, port: Reranker) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
+
+    def threshold(self, language: str) -> float:
+        return self._port.threshold(language)
+
+    async def rank(self, question: str, passages: Sequence[Passage], *, language: str) -> Ranking:
+        return await _effect(
+            "rerank",
+            lambda: encode(
+                {
+                    "model": self.version,
+                    "question": question,
+                    "passages": _passages(passages),
+                    "language": language,
+                }
+            ),
+            self._port.rank(question, passages, language=language),
+            _ranking,
+        )
+
+
+def _ranking(ranking: Ranking) -> bytes:
+    """Floats by `repr`: the shortest text that reads back as the same number."""
+    scores = [repr(float(value)) for value in ranking.scores]
+    return encode({"order": ranking.order, "scores": scores, "relevance": repr(float(ranking.relevance))})
+
+
+class RecordedJudge:
+    """`Judge`."""
+
+    def __init__(self, port: Judge) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
+
+    def threshold(self, language: str) -> float:
+        return self._port.threshold(language)
+
+    async def judge(
+        self, question: str, draft: Sequence[DraftSentence], passages: Sequence[Passage], *, language: str
+    ) -> Judgement:
+        return await _effect(
+            "judge",
+            lambda: encode(
+                {
+                    "model": self.version,
+                    "question": question,
+                    "draft": list(draft),
+                    "passages": _passages(passages),
+                    "language": language,
+                }
+            ),
+            self._port.judge(question, draft, passages, language=language),
+            _judgement,
+            lambda judgement: {"usage": _usage(judgement.usage)} if judgement.usage.input_tokens else {},
+        )
+
+
+def _judgement(judgement: Judgement) -> bytes:
+    return encode(
+        {
+            "sentences": [[one.label, repr(float(one.score))] for one in judgement.sentences],
+            "answered": repr(float(judgement.answered)),
+            "usage": _usage(judgement.usage),
+        }
+    )
+
+
+class RecordedSearch:
+    """`Search`. Who asked is part of the request."""
+
+    def __init__(self, port: Search) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
+
+    async def collection(self, principal: Principal, name: str) -> CollectionInfo:
+        asked = {"principal": _who(principal), "collection": name}
+        return await _effect("collection", lambda: encode(asked), self._port.collection(principal, name), encode)
+
+    async def search(self, principal: Principal, requests: Sequence[SearchRequest]) -> list[list[Passage]]:
+        return await _effect(
+            "search",
+            lambda: encode(
+                {
+                    "index": self.version,
+                    "principal": _who(principal),
+                    "requests": [
+                        {
+                            "collection": one.collection,
+                            "text": one.text,
+                            "vector": digest(_vector(one.vector)),
+                            "language": one.language,
+                            "k": one.k,
+                        }
+                        for one in requests
+                    ],
+                }
+            ),
+            self._port.search(principal, requests),
+            encode,
+        )
+
+
+class RecordedPolicies:
+    """`Policies`: verdicts are recorded; loading a bundle and redacting are functions of their arguments."""
+
+    def __init__(self, port: Policies) -> None:
+        self._port = port
+
+    def bundle(self, name: str) -> Bundle:
+        return self._port.bundle(name)
+
+    def redact(self, bundle: Bundle, text: str) -> str:
+        return self._port.redact(bundle, text)
+
+    async def check(
+        self, bundle: Bundle, stage: Stage, parts: Sequence[str], facts: Mapping[str, Any] | None = None
+    ) -> Decision:
+        return await _effect(
+            "check",
+            lambda: encode({"bundle": bundle.version, "stage": stage, "parts": list(parts), "facts": facts or {}}),
+            self._port.check(bundle, stage, parts, facts),
+            _decision,
+        )
+
+
+def _decision(decision: Decision) -> bytes:
+    """Without milliseconds: they differ from run to run and decide nothing."""
+    return encode(replace(decision, verdicts=tuple(replace(verdict, ms=0) for verdict in decision.verdicts)))
+
+
+def recorded_chats(chats: Mapping[str, Chat]) -> dict[str, Chat]:
+    """Every chat model of a process, recorded."""
+    return {name: RecordedChat(chat) for name, chat in chats.items()}

@@ -1,0 +1,105 @@
+"""The key under which the ledger's contents, drafts and spans lie at rest: AES-256-GCM, compressed before.
+
+The key file lies under the home folder, mode 0600. Whoever loses it keeps a chain that verifies and contents that
+nobody can read; the error says so. Blobs name their key, so that keys can rotate and a key-management service can
+stand in for the file.
+"""
+
+import base64
+import binascii
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from fiel.tools.errors import FielError
+
+
+class KeyUnavailable(FielError):
+    """A key of the ledger is missing, unreadable or another than the one that the data was encrypted with."""
+
+    code = "key_unavailable"
+    exit_status = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An AES-256 key and its public name."""
+
+    id: str
+    """16 hexadecimal digits, derived from the secret."""
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Key({self.id})"
+
+
+def key_of(secret: bytes) -> Key:
+    """The key with this secret (32 bytes)."""
+    if len(secret) != 32:
+        raise KeyUnavailable(f"a ledger key has 32 bytes, this one {len(secret)}")
+    return Key(sha256(b"fiel ledger key\0" + secret).hexdigest()[:16], secret)
+
+
+def load(path: Path) -> Key:
+    """Read a key file. Raises KeyUnavailable where it is missing or unreadable."""
+    try:
+        return key_of(base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True))
+    except (OSError, UnicodeDecodeError, binascii.Error) as error:
+        raise KeyUnavailable(
+            "the ledger's key cannot be read", where=str(path), hint="Restore the file from a backup of the home folder"
+        ) from error
+
+
+def load_or_create(path: Path) -> Key:
+    """Read the key file; create it where there is none. Two processes that create it at once get the same key."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+    return load(path)
+
+
+class Cipher:
+    """Compresses and encrypts blobs, each bound to the purpose and the run that it belongs to."""
+
+    def __init__(self, key: Key, older: Sequence[Key] = ()) -> None:
+        import zstandard
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self.key = key
+        self._ciphers = {one.id: AESGCM(one.secret) for one in (*older, key)}
+        self._compress = zstandard.ZstdCompressor(level=1).compress
+        self._expand = zstandard.ZstdDecompressor().decompress
+
+    def seal(self, purpose: str, run: str, data: bytes) -> bytes:
+        """12 bytes of nonce and the ciphertext of the compressed data."""
+        nonce = os.urandom(12)
+        return nonce + self._ciphers[self.key.id].encrypt(nonce, self._compress(data), f"{purpose}:{run}".encode())
+
+    def open(self, purpose: str, run: str, blob: bytes, key: str) -> bytes:
+        """What `seal` was given. Raises KeyUnavailable."""
+        from cryptography.exceptions import InvalidTag
+
+        if key not in self._ciphers:
+            raise KeyUnavailable(
+                f"this was encrypted with key {key}, which is not here",
+                where=f"run {run}",
+                hint="Put back the key file that belongs to this database; the chain verifies without it",
+            )
+        try:
+            return self._expand(self._ciphers[key].decrypt(blob[:12], blob[12:], f"{purpose}:{run}".encode()))
+        except InvalidTag as error:
+            raise KeyUnavailable("the contents were altered, or belong to another run", where=f"run {run}") from error

@@ -1,0 +1,120 @@
+"""The ledger's store in PostgreSQL."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from fiel.infra.ledger.chain import Sealed
+from fiel.infra.ledger.store import Blob, Flush, RecordConflict, RunRow
+from fiel.tools.errors import DatabaseUnavailable
+from fiel.tools.sql import load
+
+System = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
+"""A transaction without a caller: `Database.system`."""
+
+
+class PostgresStore:
+    """`fiel.infra.ledger.store.Store` in the schema `fiel`.
+
+    `single` gives a connection on which each statement commits itself (`Database.single`): one round trip instead of
+    three. Without it, appending goes through `system` too.
+    """
+
+    def __init__(self, system: System, single: System | None = None) -> None:
+        self._system = system
+        self._single = single or system
+        self._sql = load(__package__, "store.sql")
+
+    @asynccontextmanager
+    async def _connection(self, way: System | None = None) -> AsyncIterator[AsyncConnection[Any]]:
+        try:
+            async with (way or self._system)() as connection:
+                yield connection
+        except psycopg.OperationalError as error:  # a lock, a full disk, a cut connection: all may pass
+            raise DatabaseUnavailable(f"the ledger cannot be reached: {error}", where="fiel.entries") from error
+
+    async def append(self, flushes: Sequence[Flush]) -> None:
+        try:
+            await self._append(flushes)
+        except psycopg.errors.UniqueViolation:
+            missing = [flush for flush in flushes if not await self._stands(flush)]
+            if missing:
+                await self._append(missing)
+
+    async def _append(self, flushes: Sequence[Flush]) -> None:
+        async with self._connection(self._single) as connection:
+            await connection.execute(self._sql["append"], _arrays(flushes), prepare=True)
+
+    async def _stands(self, flush: Flush) -> bool:
+        """Whether the entries of a flush are there already. Raises RecordConflict where others are."""
+        have = {one.seq: one for one in await self.entries(flush.run.run)}
+        there = [one.seq in have for one in flush.entries]
+        if any(have[one.seq] != one for one in flush.entries if one.seq in have) or len(set(there)) > 1:
+            raise RecordConflict("another entry stands at this place", where=f"run {flush.run.run}")
+        return any(there)
+
+    async def run(self, run: str) -> RunRow | None:
+        rows = await self._rows("run", run)
+        return _row(rows[0]) if rows else None
+
+    async def entries(self, run: str) -> Sequence[Sealed]:
+        return [Sealed(seq, bytes(hash), bytes(body)) for seq, hash, body in await self._rows("entries", run)]
+
+    async def frames(self, run: str) -> Sequence[Blob]:
+        return [Blob(key, bytes(data)) for key, data in await self._rows("frames", run)]
+
+    async def draft(self, run: str, digest: str) -> Blob | None:
+        rows = await self._rows("draft", run, bytes.fromhex(digest))
+        return Blob(rows[0][0], bytes(rows[0][1])) if rows else None
+
+    async def thread(self, tenant: str, thread: str, caller: str, limit: int) -> Sequence[RunRow]:
+        return [_row(row) for row in await self._rows("thread", tenant, thread, caller, limit)]
+
+    async def keys(self) -> Sequence[str]:
+        return [row[0] for row in await self._rows("keys")]
+
+    async def forget_drafts(self, older_than: float) -> int:
+        async with self._connection() as connection:
+            return (await connection.execute(self._sql["forget_drafts"], (older_than,))).rowcount
+
+    async def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        async with self._connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(self._sql[query], values)
+            return await cursor.fetchall()
+
+
+def _row(row: tuple[Any, ...]) -> RunRow:
+    run, tenant, thread, caller, resumes, seq, started = row
+    return RunRow(str(run), tenant, thread, caller, str(resumes) if resumes else None, seq, started)
+
+
+def _arrays(flushes: Sequence[Flush]) -> list[list[Any]]:
+    """Parameters of the query `append`."""
+    heads = [
+        (
+            flush.run.run,
+            flush.run.tenant,
+            flush.run.thread,
+            flush.run.caller,
+            flush.run.resumes,
+            flush.run.resumes_seq,
+            flush.run.started,
+            flush.key,
+            flush.entries[-1].seq if flush.entries else -1,
+            flush.entries[-1].hash if flush.entries else None,
+            flush.frame,
+            flush.spans,
+        )
+        for flush in flushes
+    ]
+    entries = [(place, e.seq, e.hash, e.body) for place, flush in enumerate(flushes, 1) for e in flush.entries]
+    drafts = [(place, *draft) for place, flush in enumerate(flushes, 1) for draft in flush.drafts]
+    return [*_columns(heads, 12), *_columns(entries, 4), *_columns(drafts, 3)]
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

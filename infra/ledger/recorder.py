@@ -1,0 +1,371 @@
+"""The recorder: wears each hop, so that it is traced and recorded, and proves afterwards what happened.
+
+Nothing of this is woven into nodes. A terminal hop's entries are committed before its update becomes visible; with a
+checkpointer that saves each step, every hop's are, so that a resumed run has its past.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+from uuid import UUID
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp, NodeError
+from langgraph.graph.message import add_messages
+from opentelemetry import context as otel
+from opentelemetry.trace import get_current_span, set_span_in_context
+
+from fiel.infra.ledger.keys import Cipher
+from fiel.infra.ledger.past import Past
+from fiel.infra.ledger.run import CURRENT, Run, Step, Where
+from fiel.infra.ledger.store import RunRow, Store
+from fiel.infra.ledger.writer import RecordLate, Writer
+from fiel.infra.telemetry.show import Shown
+from fiel.infra.telemetry.span import HopSpan
+from fiel.tools.errors import FielError, Unavailable, UsageError
+from fiel.tools.principal import Principal
+from fiel.tools.record import Callers, Entry, Hop, Node
+
+_LOG = logging.getLogger("fiel.ledger")
+_CHECKPOINTER = "__pregel_checkpointer"
+_DURABILITY = "__pregel_durability"
+TIMED = 256
+"""Runs whose timings are remembered."""
+
+Withheld = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""`(run, state) -> update`: what the graph says where the record cannot be committed."""
+
+
+def nothing(run: str, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The barest replacement: the outcome and its reason, no words."""
+    return {"outcome": "unavailable", "reason": "record_unavailable", "answer": "", "citations": []}
+
+
+class LedgerRecorder:
+    """`fiel.tools.record.Recorder` over a ledger store.
+
+    `redact` masks what must not stand in spans and must be pure (equal texts, equal results); `versions` are those of
+    code and graph, joined by the state's channel of that name; `withheld` gives the update that replaces an answer
+    which could not be recorded.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cipher: Cipher,
+        callers: Callers,
+        *,
+        redact: Callable[[str], str],
+        withheld: Withheld = nothing,
+        versions: Mapping[str, str] | None = None,
+        reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+        patience: float = 10.0,
+        idle: float = 5.0,
+        evict: float = 600.0,
+    ) -> None:
+        self.store = store
+        self.writer = Writer(store, patience=patience)
+        self.cipher = cipher
+        self._callers = callers
+        self._withheld = withheld
+        self._versions = dict(versions or {})
+        self._reducers = {"messages": add_messages} if reducers is None else dict(reducers)
+        self._shown = Shown(redact)
+        self._idle = idle
+        self._evict = evict
+        self._runs: dict[str, Run] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._past = Past(store, self._runs)
+        self._resource = (("service.name", "fiel"), *sorted(self._versions.items()))
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._times: OrderedDict[str, dict[str, float]] = OrderedDict()
+
+    # The port
+
+    def wear(self, hop: Hop, node: Node) -> Node:
+        if "error" in inspect.signature(node).parameters:
+
+            async def handler(state: Any, runtime: Any, config: RunnableConfig, error: NodeError) -> Any:
+                return await self._call(hop, node, state, runtime, config, {"error": error})
+
+            handler.__name__ = hop.name
+            return handler
+
+        async def worn(state: Any, runtime: Any, config: RunnableConfig) -> Any:
+            return await self._call(hop, node, state, runtime, config, {})
+
+        worn.__name__ = hop.name
+        return worn
+
+    async def history(self, run: str) -> Sequence[Entry]:
+        live = self._runs.get(run)
+        if live is None:
+            return await self._past.history(run)
+        step = CURRENT.get()
+        own = (step.provisional(),) if step is not None and step.run is live else ()
+        return [*live.past, *live.entries, *own]
+
+    def run_of(self, runtime: Any, config: Any) -> str:
+        info = getattr(runtime, "execution_info", None)
+        run = (info.run_id if info is not None else None) or config.get("run_id")
+        if run is None:
+            raise UsageError("a run needs an id", where="config", hint='Pass config={"run_id": uuid.uuid4()}')
+        text = str(run)
+        if text in self._runs:
+            return text
+        try:
+            return str(UUID(text))
+        except ValueError as error:
+            raise UsageError("a run's id must be a UUID", where="config.run_id") from error
+
+    # Around a hop
+
+    async def _call(
+        self, hop: Hop, node: Node, state: Any, runtime: Any, config: RunnableConfig, more: Mapping[str, Any]
+    ) -> Any:
+        start = time.time_ns()
+        facts = state if type(state) is dict or isinstance(state, Mapping) else {"state": state}
+        try:
+            run = await self._enter(hop, facts, runtime, config)
+        except Unavailable as error:
+            if not hop.terminal:
+                raise
+            _LOG.error("a run cannot be recorded and is withheld: %s", error)
+            return self._withheld(self.run_of(runtime, config), facts)
+        step = self._begin(run, hop, facts, runtime, config, start)
+        attached = otel.attach(set_span_in_context(step.span))
+        entered = CURRENT.set(step)
+        try:
+            result = await node(state, runtime, config, **more)
+        except GraphBubbleUp:
+            self._failed(step, "interrupted", "")
+            await self._save(run)
+            raise
+        except asyncio.CancelledError:
+            self._failed(step, "cancelled", "cancelled")
+            self._close(run, "unavailable", "cancelled")
+            self._send(run)
+            raise
+        except Exception as error:
+            self._failed(step, "error", str(getattr(error, "code", type(error).__name__)))
+            self._send(run)
+            raise
+        finally:
+            run.active -= 1
+            CURRENT.reset(entered)
+            otel.detach(attached)
+        self._timed(run.row.run, hop.name, start)
+        return await self._ended(step, result, config)
+
+    def _timed(self, run: str, hop: str, start: int) -> None:
+        """Remember how long a hop took, for the newest runs."""
+        times = self._times.setdefault(run, {})
+        times[hop] = times.get(hop, 0.0) + (time.time_ns() - start) / 1e6
+        while len(self._times) > TIMED:
+            self._times.popitem(last=False)
+
+    def timings(self, run: str) -> Mapping[str, float]:
+        """Milliseconds that each hop of a run took in this process, attempts summed; empty for an old run."""
+        return dict(self._times.get(run, {}))
+
+    def _begin(
+        self, run: Run, hop: Hop, state: Mapping[str, Any], runtime: Any, config: RunnableConfig, start: int
+    ) -> Step:
+        above = get_current_span().get_span_context()
+        parent = above.span_id if above.trace_id == run.trace else run.root
+        span = HopSpan(hop.name, run.trace, parent, run.span_ended, start=start)
+        return run.begin(hop, state, run.digests(state), where=_where(runtime, config), span=span)
+
+    async def _ended(self, step: Step, result: Any, config: RunnableConfig) -> Any:
+        run, hop = step.run, step.hop
+        update = _update_of(result)
+        self._identify(step, update)
+        run.end(step, update, self._reducers, "ok", self._versions_of(step, update))
+        outcome = update.get("outcome") if hop.terminal else None
+        self._shown.end(step, update)
+        if outcome is None:
+            if _saves_steps(config):
+                await self._save(run)
+            return result
+        return await self._release(step, result, update)
+
+    async def _release(self, step: Step, result: Any, update: Mapping[str, Any]) -> Any:
+        """The run ends: commit everything, and only then let the update through."""
+        run = step.run
+        self._shown.root(run, {**step.state, **update}, self._versions_of(step, update))
+        flush = run.flush(keep_drafts=False)
+        assert flush is not None  # noqa: S101 - the entry of this hop is in it
+        try:
+            await self.writer.commit(flush)
+        except FielError as error:
+            _LOG.error("run %s cannot be recorded and is withheld: %s", run.row.run, error)
+            return self._withhold(step, queued=isinstance(error, RecordLate))
+        finally:
+            if not run.active:
+                self._runs.pop(run.row.run, None)
+        return result
+
+    def _withhold(self, step: Step, *, queued: bool) -> Mapping[str, Any]:
+        """Replace the update. Where the run's entries still wait, one more says so, and the spans lose their text."""
+        run = step.run
+        update = self._withheld(run.row.run, step.state)
+        if not queued:
+            return update
+        hop = replace(step.hop, name="withheld", decisions=("outcome", "reason"), shown_in=(), shown_out=())
+        after = replace(step, hop=hop, changed={}, gone=(), effects=[], span=step.span)
+        run.end(after, update, {}, "withheld", run_versions(self._versions, step.state))
+        self._shown.withhold(step, run, "record_unavailable")
+        if (flush := run.flush(keep_drafts=False)) is not None:
+            self.writer.submit(flush)
+        return update
+
+    def _failed(self, step: Step, status: str, code: str) -> None:
+        step.run.end(step, {}, {}, status if not code else f"{status}:{code}", self._versions_of(step, {}))
+        self._shown.failed(step, status, code)
+
+    def _close(self, run: Run, outcome: str, reason: str) -> None:
+        self._shown.root(run, {"outcome": outcome, "reason": reason}, self._versions)
+
+    def _versions_of(self, step: Step, update: Mapping[str, Any]) -> Mapping[str, str]:
+        return run_versions(self._versions, update if "versions" in update else step.state)
+
+    def _identify(self, step: Step, update: Mapping[str, Any]) -> None:
+        """Messages without an id get one that follows from run and place, before LangGraph invents a random one."""
+        for channel in self._reducers:
+            value = update.get(channel)
+            for place, message in enumerate(value if isinstance(value, list) else [value]):
+                if getattr(message, "id", "") is None:
+                    message.id = f"{step.run.row.run}:{step.run.seq}:{place}"
+
+    # Opening and saving
+
+    async def _enter(self, hop: Hop, state: Mapping[str, Any], runtime: Any, config: RunnableConfig) -> Run:
+        run_id = self.run_of(runtime, config)
+        if (run := self._runs.get(run_id)) is not None:
+            return run
+        lock = self._opening.setdefault(run_id, asyncio.Lock())
+        try:
+            async with lock:
+                run = self._runs.get(run_id)
+                if run is None:
+                    run = await self._open(run_id, hop, state, runtime, config)
+                    self._runs[run_id] = run
+        finally:
+            self._opening.pop(run_id, None)
+        return run
+
+    async def _open(self, run_id: str, hop: Hop, state: Mapping[str, Any], runtime: Any, config: RunnableConfig) -> Run:
+        principal = cast("Principal", self._callers.principal(config))
+        thread = runtime.execution_info.thread_id or ""
+        row = RunRow(run_id, principal.tenant, str(thread), principal.id, None, None, time.time_ns() // 1000)
+        run = Run(row, principal, self.cipher, self._resource)
+        if not hop.first:
+            where = _where(runtime, config)
+            await self._past.attach(run, run.digests(state), where.step)
+        self._sweep_later()
+        return run
+
+    async def _save(self, run: Run) -> None:
+        """Commit what there is, so that whoever resumes the run finds its past."""
+        flush = run.flush(keep_drafts=True)
+        if flush is None:
+            return
+        if run.late:
+            self.writer.submit(flush)
+            return
+        try:
+            await self.writer.commit(flush)
+        except FielError as error:
+            run.late = True
+            _LOG.warning("run %s is not recorded yet: %s", run.row.run, error)
+
+    def _send(self, run: Run) -> None:
+        """Commit in the background what there is."""
+        if (flush := run.flush(keep_drafts=True)) is not None:
+            self.writer.submit(flush)
+
+    # Runs that never reach an end
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None or self._sweeper.cancelled() or self._sweeper.when() < _loop_time():
+            self._sweeper = asyncio.get_running_loop().call_later(max(self._idle / 2, 0.05), self.sweep)
+
+    def sweep(self) -> None:
+        """Flush runs in which nothing has happened for a while, and forget those that are long silent."""
+        now = time.monotonic()
+        for run in list(self._runs.values()):
+            if run.active or now - run.touched < self._idle:
+                continue
+            if run.unflushed:
+                self._close(run, "unavailable", "unfinished")
+                self._send(run)
+            if now - run.touched >= self._evict:
+                self._runs.pop(run.row.run, None)
+        self._sweeper = None
+        if self._runs:
+            self._sweep_later()
+
+    async def close(self, timeout: float = 10.0) -> bool:
+        """Flush everything and stop; False where something could not be written in time."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for run in self._runs.values():
+            if run.unflushed:
+                self._close(run, "unavailable", "unfinished")
+                self._send(run)
+        self._runs.clear()
+        return await self.writer.close(timeout)
+
+    # For the vault
+
+    def live(self, run: str) -> Run | None:
+        """The run, while it is in this process."""
+        return self._runs.get(run)
+
+    async def lineage(self, run: str) -> Sequence[str]:
+        """`run` and those that it resumes, nearest first."""
+        live = self._runs.get(run)
+        if live is not None:
+            return (run, *live.lineage)
+        return await self._past.lineage(run)
+
+
+def run_versions(own: Mapping[str, str], facts: Mapping[str, Any]) -> Mapping[str, str]:
+    """Versions of code and graph, and those that the state names."""
+    named = facts.get("versions")
+    return {**own, **named} if named else own
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _where(runtime: Any, config: RunnableConfig) -> Where:
+    meta = config.get("metadata") or {}
+    space = meta.get("langgraph_checkpoint_ns", "").rpartition("|")[0]
+    path = meta.get("langgraph_path", ())[:3]
+    return Where(meta.get("langgraph_step", 0), space, path, runtime.execution_info.node_attempt)
+
+
+def _saves_steps(config: RunnableConfig) -> bool:
+    """Whether a checkpointer saves the state after each step."""
+    inner = config.get("configurable") or {}
+    return bool(inner.get(_CHECKPOINTER)) and inner.get(_DURABILITY) != "exit"
+
+
+def _update_of(result: Any) -> Mapping[str, Any]:
+    """The channels that a node's result writes; a `Command` carries them in its `update`."""
+    if type(result) is dict:
+        return result
+    inner = result if isinstance(result, Mapping) else getattr(result, "update", None)
+    if inner is None:
+        return {}
+    if isinstance(inner, Mapping):
+        return inner
+    raise UsageError("a hop returns a mapping of channels", where=type(result).__name__)

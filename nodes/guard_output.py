@@ -1,0 +1,61 @@
+"""guard_output: runs the output checks on the draft and on every quote; leaves the draft as it may be released."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from fiel.nodes.base import State, Update, found, plain
+from fiel.nodes.cite import Composed, compose
+from fiel.nodes.prompts import Prompts
+from fiel.policies.types import Bundle, Decision, Policies
+from fiel.tools.errors import NotProven
+from fiel.tools.record import Callers, Recorder
+from fiel.tools.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class GuardOutput:
+    """Composes answer and citations from the draft, checks them, masks what the bundle masks."""
+
+    callers: Callers
+    policies: Policies
+    prompts: Callable[[str], Prompts]
+    recorder: Recorder
+    vault: Vault
+
+    async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
+        run = self.recorder.run_of(runtime, config)
+        content = await self.vault.get(run, state["draft"])
+        if content is None:
+            raise NotProven("the draft is not in the vault", where="guard_output")
+        bundle = self.policies.bundle(state["policy"])
+        facts = {
+            "question": state["question"],
+            "language": state["language"],
+            "prompt": self.prompts(runtime.context.prompt).secret,
+        }
+        composed = compose(content["sentences"], state["passages"])
+        decision = await self.policies.check(bundle, "output", composed.parts, facts)
+        seen = self.callers.principal(config).sees_unreleased
+        update: Update = {"verdicts": [*state["verdicts"], *plain(decision.verdicts, spans=seen)]}
+        checked = {"draft": state["draft"], "action": decision.action, "policy": bundle.version, "released": ""}
+        if decision.action == "block":
+            return {**update, "checked": checked, "reason": decision.reason}
+        masked = await self._masked(bundle, composed, decision, facts)
+        released = await self.vault.put(run, masked)
+        return {**update, "checked": {**checked, "released": released}, "draft": released}
+
+    async def _masked(
+        self, bundle: Bundle, composed: Composed, decision: Decision, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The draft as it may be released, with the verdicts that it got."""
+        verdicts = plain(decision.verdicts, spans=True) if found(decision) else []
+        if decision.parts == tuple(composed.parts):
+            return {**composed.content, "verdicts": verdicts}
+        texts = [sentence["text"] for sentence in composed.content["sentences"]]
+        again = await self.policies.check(bundle, "output", texts, facts)
+        sentences = again.parts if again.action != "block" else [""] * len(texts)
+        return {**composed.masked(decision.parts, sentences), "verdicts": verdicts}

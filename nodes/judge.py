@@ -1,0 +1,71 @@
+"""judge: is each sentence of the draft carried by what it quotes, and is the question answered?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from fiel.nodes.base import State, Update
+from fiel.nodes.generate import added
+from fiel.tools.canonical import digest_trusted, score
+from fiel.tools.chat import DraftSentence, Quote
+from fiel.tools.errors import NotProven
+from fiel.tools.judge import Judge as JudgePort
+from fiel.tools.judge import Judgement
+from fiel.tools.record import Recorder
+from fiel.tools.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges the draft in the vault. State gets labels, scores and digests, never a sentence."""
+
+    judge: JudgePort
+    recorder: Recorder
+    vault: Vault
+
+    async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
+        run = self.recorder.run_of(runtime, config)
+        content = await self.vault.get(run, state["draft"])
+        if content is None:
+            raise NotProven("the draft is not in the vault", where="judge")
+        sentences = [_sentence(one) for one in content["sentences"]]
+        judgement = await self.judge.judge(
+            state["standalone"], sentences, state["passages"], language=state["language"]
+        )
+        reason = shortfall(sentences, judgement, self.judge.threshold(state["language"]))
+        return {
+            "judgement": {
+                "draft": state["draft"],
+                "question": digest_trusted(state["standalone"]),
+                "passages": digest_trusted(state["passages"]),
+                "labels": [one.label for one in judgement.sentences],
+                "scores": [score(one.score) for one in judgement.sentences],
+                "answered": score(judgement.answered),
+                "satisfied": not reason,
+            },
+            "reason": reason,
+            "usage": added(state["usage"], judgement.usage),
+        }
+
+
+def shortfall(draft: Sequence[DraftSentence], judgement: Judgement, threshold: float) -> str:
+    """Reason why the draft may not be released; empty where it may.
+
+    Whatever the judge says, a sentence that cites nothing is unsupported, and so is one that was not judged.
+    """
+    labels = {one.label for one in judgement.sentences}
+    if len(judgement.sentences) != len(draft) or not all(sentence.quotes for sentence in draft):
+        return "unsupported"
+    if "contradicted" in labels:
+        return "contradicted"
+    if labels != {"supported"}:
+        return "unsupported"
+    return "" if judgement.answered >= threshold else "not_answered"
+
+
+def _sentence(plain: Mapping[str, Any]) -> DraftSentence:
+    quotes = tuple(Quote(one["passage"], one["start"], one["end"]) for one in plain["quotes"])
+    return DraftSentence(plain["text"], quotes)

@@ -1,0 +1,65 @@
+"""Prompts as the nodes see them: templates with a version; what fills them can never become an instruction."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import Template
+
+from fiel.tools.canonical import digest_of
+from fiel.tools.search import Passage
+
+_CLOSING = re.compile(r"<\s*/\s*passage", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A filled prompt: what the system says, what the user says."""
+
+    system: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The prompts of one version. Each template holds a system part and a user part, `---` between them."""
+
+    name: str
+    answer_template: str
+    """Fields: `$question`, `$passages`, `$language`."""
+    rewrite_template: str
+    """Fields: `$question`, `$history`, `$language`."""
+
+    @property
+    def version(self) -> str:
+        """Name and hash of the templates."""
+        return f"{self.name}:{digest_of([self.answer_template, self.rewrite_template])[:16]}"
+
+    @property
+    def secret(self) -> str:
+        """The system parts: what an answer must not repeat."""
+        return "\n".join(_parts(template)[0] for template in (self.answer_template, self.rewrite_template))
+
+    def answer(self, question: str, passages: Sequence[Passage], language: str) -> Prompt:
+        """The prompt for a draft. Passages are numbered from 1, and cannot close their own delimiters."""
+        shown = "\n".join(_delimited(number, passage) for number, passage in enumerate(passages, start=1))
+        return self._filled(self.answer_template, question=question, passages=shown, language=language)
+
+    def rewrite(self, question: str, history: str, language: str) -> Prompt:
+        """The prompt that makes a follow-up question stand alone."""
+        return self._filled(self.rewrite_template, question=question, history=history, language=language)
+
+    @staticmethod
+    def _filled(template: str, **values: str) -> Prompt:
+        system, user = (Template(part).safe_substitute(values) for part in _parts(template))
+        return Prompt(system, user)
+
+
+def _parts(template: str) -> tuple[str, str]:
+    system, _, user = template.partition("\n---\n")
+    return system.strip(), user.strip()
+
+
+def _delimited(number: int, passage: Passage) -> str:
+    text = _CLOSING.sub("< /passage", passage["text"])
+    context = passage["context"].replace('"', "'").replace("<", "(").replace(">", "/")
+    return f'<passage number="{number}" section="{context}">\n{text}\n</passage>'

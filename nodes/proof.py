@@ -1,0 +1,47 @@
+"""What a draft must have earned before it is released: entries of this run, in the ledger, for exactly its digests."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fiel.tools.canonical import digest_trusted
+from fiel.tools.record import Entry
+
+
+def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
+    """What is not proven, in a word; empty where everything is.
+
+    The question must be the one that `guard_input` passed, the passages those that `guard_context` left, the draft the
+    one that `judge` found satisfying over exactly these and that `guard_output` then passed, each under one bundle.
+    """
+    last = {entry.hop: entry for entry in entries}
+    passages = digest_trusted(state["passages"])
+    if any(hop not in last for hop in ("guard_input", "guard_context", "judge", "guard_output")):
+        return "hops"
+    if _wrote(last["guard_input"], "question") != digest_trusted(state["question"]) or _reason(last["guard_input"]):
+        return "question"
+    if _wrote(last["guard_context"], "passages") != passages or _reason(last["guard_context"]):
+        return "passages"
+    judgement = last["judge"].decision.get("judgement", {})
+    checked = last["guard_output"].decision.get("checked", {})
+    if not judgement.get("satisfied") or judgement.get("draft") != checked.get("draft"):
+        return "judgement"
+    if judgement["question"] != digest_trusted(state["standalone"]) or judgement["passages"] != passages:
+        return "judgement"
+    if not state["draft"] or checked.get("released") != state["draft"] or checked.get("action") == "block":
+        return "checks"
+    policy = last["guard_input"].decision.get("versions", {}).get("policy")
+    return "" if policy and checked.get("policy") == policy else "policy"
+
+
+def edited(entries: Sequence[Entry]) -> bool:
+    """Whether anybody edited the state of this run, or of a run that it resumes."""
+    return any(entry.edited for entry in entries)
+
+
+def _wrote(entry: Entry, channel: str) -> str | None:
+    return entry.writes.get(channel)
+
+
+def _reason(entry: Entry) -> str:
+    """A guard that blocked or failed leaves a reason; one that passed leaves none."""
+    return str(entry.decision.get("reason") or entry.decision.get("failure") or "")

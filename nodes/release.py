@@ -1,0 +1,66 @@
+"""release: the only hop through which text of a draft reaches the caller."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from fiel.nodes import proof
+from fiel.nodes.base import State, Update, said
+from fiel.tools.errors import NotProven
+from fiel.tools.record import Callers, Recorder
+from fiel.tools.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Finds the entries that the draft must have earned, and only then takes it out of the vault."""
+
+    callers: Callers
+    recorder: Recorder
+    vault: Vault
+
+    async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
+        run = self.recorder.run_of(runtime, config)
+        entries = await self.recorder.history(run)
+        lacking = proof.missing(entries, state)
+        if lacking:
+            raise NotProven(f"nothing in the ledger proves the {lacking} of this draft", where="release")
+        edited = proof.edited(entries)
+        if edited and not self.callers.principal(config).may("developer"):
+            raise NotProven("the state of this run was edited by somebody who may not", where="release")
+        content = await self.vault.get(run, state["draft"])
+        if content is None:
+            raise NotProven("the draft is not in the vault", where="release")
+        return {
+            "outcome": "answered",
+            "reason": "edited" if edited else "ok",
+            "answer": content["answer"],
+            "citations": content["citations"],
+            "judgement": _judgement(state["judgement"], content["sentences"]),
+            "verdicts": await self._verdicts(run, state, content["verdicts"]),
+            "messages": [said(run, content["answer"], "answered", "edited" if edited else "ok")],
+        }
+
+    async def _verdicts(self, run: str, state: State, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The verdicts with their spans, which were kept out of state until now."""
+        spans = {_key(verdict): verdict["spans"] for verdict in output}
+        for digest in state["details"]:
+            content = await self.vault.get(run, digest)
+            for verdict in content["verdicts"] if content else ():
+                spans[_key(verdict)] = verdict["spans"]
+        return [{**verdict, "spans": spans.get(_key(verdict), [])} for verdict in state["verdicts"]]
+
+
+def _key(verdict: dict[str, Any]) -> tuple[str, str]:
+    return verdict["stage"], verdict["check"]
+
+
+def _judgement(judgement: dict[str, Any], sentences: list[dict[str, Any]]) -> dict[str, Any]:
+    """The judgement with its sentences, now that they are released."""
+    shown = [
+        {"text": sentence["text"], "label": label, "score": score, "citations": sentence["citations"]}
+        for sentence, label, score in zip(sentences, judgement["labels"], judgement["scores"], strict=True)
+    ]
+    return {**judgement, "sentences": shown}

@@ -1,0 +1,63 @@
+"""The policy port on Guardrails AI: one guard a stage of a bundle, built once.
+
+The decision is read from the verdicts of our own validators, never from what the guard makes of them.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fiel.policies.bundle import PolicyBundle
+from fiel.policies.guardrails import kit
+from fiel.policies.limits import Threads
+from fiel.policies.plain import Loaded
+from fiel.policies.rules import Work
+from fiel.policies.types import STAGES, Bundle, Decision, Stage
+
+_log = logging.getLogger(__name__)
+
+
+class GuardrailsPolicies(Loaded):
+    """Runs the rules of a stage side by side in a guard. Safe for any number of calls at once."""
+
+    def __init__(self, bundles: Mapping[str, PolicyBundle]) -> None:
+        super().__init__(bundles)
+        self._threads = Threads()
+        self._guards: dict[tuple[str, Stage], Any] = {}
+        self._warm = False
+        self._lock = threading.Lock()
+
+    def warm(self) -> None:
+        """Import Guardrails and build all guards: seconds, once.
+
+        The composition root calls it in the background; the first `check` waits for it. Raises what the import raises.
+        """
+        with self._lock:
+            if self._warm:
+                return
+            tools = kit()
+            for bundle in self.bundles.values():
+                for stage in STAGES:
+                    if bundle.rules[stage]:
+                        names = [rule.check.name for rule in bundle.rules[stage]]
+                        self._guards[bundle.version, stage] = tools.guard(names)
+            self._warm = True
+
+    async def check(
+        self, bundle: Bundle, stage: Stage, parts: Sequence[str], facts: Mapping[str, Any] | None = None
+    ) -> Decision:
+        mine = self.own(bundle)
+        work = Work(mine.rules[stage], parts, facts, self._threads)
+        if not work.rules:
+            return work.decide()
+        try:
+            if not self._warm:
+                await asyncio.to_thread(self.warm)
+            await self._guards[mine.version, stage].judge(work)
+        except Exception as error:
+            # The edge at which a failure of the library becomes a block.
+            _log.error("the guard of %s-%s failed: %s; the text is blocked", mine.name, stage, type(error).__name__)
+            return work.fail()
+        return work.decide()

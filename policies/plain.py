@@ -1,0 +1,78 @@
+"""The policy port without Guardrails AI: the same rules, one after the other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fiel.policies.bundle import PolicyBundle
+from fiel.policies.limits import Threads
+from fiel.policies.mask import ALL, settled
+from fiel.policies.rules import Work, spans_of
+from fiel.policies.types import Bundle, Decision, Stage
+from fiel.tools.errors import PolicyError
+
+
+class Loaded:
+    """What every adapter of the policy port shares: the loaded bundles, and redaction."""
+
+    def __init__(self, bundles: Mapping[str, PolicyBundle]) -> None:
+        if not bundles:
+            raise PolicyError("there is no policy bundle", hint="fiel does not run without a policy")
+        self.bundles = dict(bundles)
+
+    def bundle(self, name: str) -> PolicyBundle:
+        """Raises PolicyError for a name that no bundle has."""
+        try:
+            return self.bundles[name]
+        except KeyError:
+            known = ", ".join(sorted(self.bundles))
+            raise PolicyError(f"there is no policy bundle {name!r}", hint=f"There are: {known}") from None
+
+    def redact(self, bundle: Bundle, text: str) -> str:
+        """`text` with personal data and secrets masked; wholly masked where that fails."""
+        return redact(self.own(bundle), text)
+
+    def own(self, bundle: Bundle) -> PolicyBundle:
+        """`bundle` as this adapter loaded it. Raises PolicyError for a bundle of another making."""
+        mine = self.bundles.get(bundle.name)
+        if mine is None or mine.version != bundle.version:
+            raise PolicyError(f"the bundle {bundle.name!r} was not loaded here", hint="Ask `Policies.bundle` for it")
+        return mine
+
+
+class PlainPolicies(Loaded):
+    """Runs the rules of a stage in the bundle's order."""
+
+    def __init__(self, bundles: Mapping[str, PolicyBundle]) -> None:
+        super().__init__(bundles)
+        self._threads = Threads()
+
+    async def check(
+        self, bundle: Bundle, stage: Stage, parts: Sequence[str], facts: Mapping[str, Any] | None = None
+    ) -> Decision:
+        work = Work(self.own(bundle).rules[stage], parts, facts, self._threads)
+        for index in range(len(work.rules)):
+            await work.judge(index)
+        return work.decide()
+
+
+def decide(
+    bundle: PolicyBundle, stage: Stage, parts: Sequence[str], facts: Mapping[str, Any] | None = None
+) -> Decision:
+    """Judge without a loop and without time limits that interrupt: for a bundle's own examples."""
+    work = Work(bundle.rules[stage], parts, facts, Threads())
+    for index in range(len(work.rules)):
+        work.judge_here(index)
+    return work.decide()
+
+
+def redact(bundle: PolicyBundle, text: str) -> str:
+    """See `Loaded.redact`."""
+    rules = bundle.masking
+    try:
+        found = spans_of(rules, text, {})
+        if not found:
+            return text
+        out = settled(text, found, lambda t: spans_of(rules, t, {}))
+    except Exception:  # the edge: what could not be looked at is not shown
+        return ALL
+    return ALL if out is None else out

@@ -1,0 +1,100 @@
+"""Verdicts, decisions and the port through which nodes ask what is allowed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Stage = Literal["input", "context", "output", "tool"]
+STAGES: tuple[Stage, ...] = ("input", "context", "output", "tool")
+
+Action = Literal["allow", "flag", "redact", "block"]
+"""From mild to severe. A decision's action is the most severe of its verdicts' actions."""
+
+Status = Literal["allow", "flag", "redact", "block", "not_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a check found something: `parts[part][start:end]`, code points. Never the text itself."""
+
+    part: int
+    start: int
+    end: int
+    kind: str
+    """What was found, e.g. `email`, `injection`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one check said of one text (or list of texts)."""
+
+    check: str
+    stage: Stage
+    version: str
+    """Content hash of the bundle."""
+    action: Status
+    score: str
+    """Decimal string, see `canonical.score`."""
+    threshold: str
+    reason: str
+    """Stable code, e.g. `injection_pattern`; `ok` where nothing was found."""
+    spans: tuple[Span, ...] = ()
+    ms: float = 0.0
+    """Outside the bytes that are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a bundle's stage decided."""
+
+    action: Action
+    verdicts: tuple[Verdict, ...]
+    parts: tuple[str, ...]
+    """The texts after redaction, in the given order; equal to what was given where nothing was redacted."""
+    reason: str
+    """Reason of the first blocking verdict, else `ok`."""
+
+
+class Bundle(Protocol):
+    """A loaded bundle: frozen, versioned by content."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """SHA-256 of the canonical form, with the hashes of code and models that its checks use."""
+        ...
+
+    def satisfies(self, least: str) -> bool:
+        """Whether this bundle is `least` or extends it (a bundle that extends another can only tighten it)."""
+        ...
+
+    def message(self, reason: str, language: str, otherwise: str = "blocked") -> str:
+        """Fixed words to the user for `reason`, in `language` where the bundle has it, else in English.
+
+        `otherwise` is the code (an outcome) whose words serve where the reason has none of its own.
+        """
+        ...
+
+
+class Policies(Protocol):
+    """The policy port. Fails closed: a check that raises, hangs or answers what cannot be read blocks."""
+
+    def bundle(self, name: str) -> Bundle:
+        """Raises UsageError for a name that no bundle has."""
+        ...
+
+    async def check(
+        self, bundle: Bundle, stage: Stage, parts: Sequence[str], facts: Mapping[str, Any] | None = None
+    ) -> Decision:
+        """Run the stage's checks side by side over all `parts` at once.
+
+        `facts` carries what some checks compare with: `question`, `prompt` (the system prompt, for leakage),
+        `language`. Never raises for what a text contains.
+        """
+        ...
+
+    def redact(self, bundle: Bundle, text: str) -> str:
+        """`text` with what the bundle's redacting checks (personal data, secrets) find masked; for spans and logs."""
+        ...

@@ -1,0 +1,111 @@
+"""The built-in chat adapter: what it quotes is verbatim, at most two sentences, and the ones that answer."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+
+from fiel.tools.chat import ChatRequest
+from fiel.tools.chat.extract import Extract
+from fiel.tools.errors import ModelUnavailable
+from fiel.tools.search import Passage
+from fiel.tools.text import content
+from tests.passages import passage, passages
+
+
+class SharedWords:
+    """A pair scorer that counts common words."""
+
+    version = "shared-words:1"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        self.calls += 1
+        return [4.0 * len(content(question) & content(text)) - 8.0 for text in texts]
+
+
+class Broken:
+    """Answers no numbers."""
+
+    version = "broken:1"
+
+    async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        return [math.nan for _ in texts]
+
+
+def request(question: str, there: Sequence[Passage], language: str) -> ChatRequest:
+    return ChatRequest(turns=(), question=question, passages=there, language=language)
+
+
+@pytest.fixture(params=["plain", "scored"])
+def extract(request: pytest.FixtureRequest) -> Extract:
+    return Extract(SharedWords() if request.param == "scored" else None)
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "gold"),
+    [
+        ("en", "How long is the Rhine?", "1,233 kilometres"),
+        ("en", "When was the poet Heinrich Heine born?", "1797"),
+        ("en", "Who built the Eiffel Tower?", "Gustave Eiffel's company"),
+        ("es", "¿Qué longitud tiene el Rin?", "1.233 kilómetros"),
+        ("es", "¿Cuándo nació el poeta Heinrich Heine?", "1797"),
+        ("es", "¿Quién construyó la Torre Eiffel?", "Gustave Eiffel"),
+    ],
+)
+async def test_the_sentences_that_answer_are_quoted(extract: Extract, language: str, question: str, gold: str) -> None:
+    bread, rhine, tower = passages(language)
+    there = [tower, rhine, bread] if "Eiffel" in question else [rhine, tower, bread]
+    completion = await extract.complete(request(question, there, language))
+    assert gold in completion.text
+    assert completion.sentences is not None and 1 <= len(completion.sentences) <= 2
+    for sentence in completion.sentences:
+        (quote,) = sentence.quotes
+        assert there[quote.passage]["text"][quote.start : quote.end] == sentence.text
+
+
+async def test_a_question_in_spanish_quotes_english_text(extract: Extract) -> None:
+    completion = await extract.complete(request("¿Cuándo nació Heinrich Heine?", passages("en"), "es"))
+    assert "Heinrich Heine was born in Düsseldorf in 1797." in completion.text
+
+
+async def test_the_cross_encoder_is_asked_about_english_only() -> None:
+    scorer = SharedWords()
+    await Extract(scorer).complete(request("¿Quién construyó la Torre Eiffel?", passages("es"), "es"))
+    await Extract(scorer).complete(request("¿Quién construyó la Torre Eiffel?", passages("en"), "es"))
+    assert scorer.calls == 0
+    await Extract(scorer).complete(request("Who built the Eiffel Tower?", passages("en"), "en"))
+    assert scorer.calls == 1
+
+
+async def test_a_line_break_inside_a_sentence_stays_in_the_quote_only(extract: Extract) -> None:
+    one = passage("The mill was built\nin 1702 by monks.")
+    completion = await extract.complete(request("When was the mill built?", [one], "en"))
+    assert completion.sentences is not None
+    (sentence,) = completion.sentences
+    (quote,) = sentence.quotes
+    assert sentence.text == "The mill was built in 1702 by monks."
+    assert one["text"][quote.start : quote.end] == "The mill was built\nin 1702 by monks."
+
+
+async def test_the_same_sentence_is_not_quoted_twice(extract: Extract) -> None:
+    there = [passage("The mill was built in 1702.", 1), passage("The mill was built in 1702. It burnt.", 2)]
+    completion = await extract.complete(request("When was the mill built?", there, "en"))
+    assert completion.text.count("1702") == 1
+
+
+@pytest.mark.parametrize("there", [[], [passage(" \n ")]])
+async def test_without_sentences_there_is_no_draft(extract: Extract, there: list[Passage]) -> None:
+    completion = await extract.complete(request("Who?", there, "en"))
+    assert completion.sentences == () and completion.text == ""
+
+
+async def test_nonsense_of_the_scorer_is_an_error() -> None:
+    with pytest.raises(ModelUnavailable):
+        await Extract(Broken()).complete(request("Who built it?", passages("en"), "en"))
+
+
+async def test_it_writes_nothing_and_says_what_it_is(extract: Extract) -> None:
+    assert extract.writes is False and extract.version.startswith("extract:")

@@ -1,0 +1,62 @@
+"""Citations: what a model wrote, and where the quotes stand."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fiel.nodes.cite import cited, compose
+from fiel.nodes.generate import as_plain
+from fiel.tools.search import Passage
+
+TEXT = "The bridge opened in 1912. It was built by Ana Ruiz. Trains still cross it every day."
+
+
+def passage(text: str = TEXT, start: int = 100) -> Passage:
+    return Passage(
+        document="d", uri="a.md", title="A", version="v", chunk="c", text=text, context="", start=start,
+        end=start + len(text), language="en", score="0.1", dense_rank=1, text_rank=1, similarity=None,
+    )  # fmt: skip
+
+
+def test_a_marker_points_to_the_sentence_that_carries_it() -> None:
+    (sentence,) = cited("Ana Ruiz built the bridge [1].", [passage()], "en", cut=False)
+    assert sentence.text == "Ana Ruiz built the bridge."
+    (quote,) = sentence.quotes
+    assert TEXT[quote.start : quote.end] == "It was built by Ana Ruiz."
+
+
+def test_a_marker_after_the_full_stop_belongs_to_the_sentence_before_it() -> None:
+    found = cited("The bridge opened in 1912. [1] Trains cross it. [1]", [passage()], "en", cut=False)
+    assert [len(sentence.quotes) for sentence in found] == [1, 1]
+    assert [sentence.text for sentence in found] == ["The bridge opened in 1912.", "Trains cross it."]
+
+
+def test_a_marker_that_points_nowhere_gives_no_quote() -> None:
+    (sentence,) = cited("The bridge opened in 1912 [7].", [passage()], "en", cut=False)
+    assert sentence.quotes == ()
+
+
+def test_a_sentence_without_a_marker_is_attributed_only_where_the_words_stand_there() -> None:
+    found = cited("The bridge opened in 1912. Penguins live in Antarctica.", [passage()], "en", cut=False)
+    assert [len(sentence.quotes) for sentence in found] == [1, 0]
+
+
+def test_a_sentence_that_was_cut_off_is_dropped() -> None:
+    assert len(cited("The bridge opened in 1912 [1]. It was bui", [passage()], "en", cut=True)) == 1
+
+
+@given(st.text(max_size=200), st.text(min_size=1, max_size=300), st.integers(0, 10_000))
+def test_every_quote_is_verbatim_at_its_offset(draft: str, source: str, start: int) -> None:
+    document = "x" * start + source
+    one = passage(source, start)
+    composed = compose([as_plain(sentence) for sentence in cited(f"{draft} [1]", [one], "en", cut=False)], [one])
+    for citation in composed.content["citations"]:
+        assert document[citation["start"] : citation["end"]] == citation["quote"]
+        assert citation["marker"] in composed.content["answer"]
+
+
+def test_equal_quotes_share_a_marker() -> None:
+    one = passage()
+    plain = {"text": "Opened in 1912.", "quotes": [{"passage": 0, "start": 0, "end": 26}]}
+    composed = compose([plain, plain], [one])
+    assert [citation["marker"] for citation in composed.content["citations"]] == ["[1]"]
+    assert composed.content["answer"] == "Opened in 1912. [1] Opened in 1912. [1]"

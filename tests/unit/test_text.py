@@ -1,0 +1,110 @@
+"""Sentences, words, numbers and names, without a model."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fiel.tools.text import content, fold, names, numbers, sentences, stem, words
+from fiel.tools.text.questions import kind_of
+
+
+def cut(text: str) -> list[str]:
+    return [span.of(text) for span in sentences(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two! Three?", ["One.", "Two!", "Three?"]),
+        ("Dr. Smith met Mr. Jones. They talked.", ["Dr. Smith met Mr. Jones.", "They talked."]),
+        ("J. R. R. Tolkien wrote it. It sold.", ["J. R. R. Tolkien wrote it.", "It sold."]),
+        ("It costs $1.50 or 3.14 euros. Cheap.", ["It costs $1.50 or 3.14 euros.", "Cheap."]),
+        ("Prefer cats, e.g. tabbies. Or dogs.", ["Prefer cats, e.g. tabbies.", "Or dogs."]),
+        ("He lives in the U.S. He likes it.", ["He lives in the U.S.", "He likes it."]),
+        ("El Sr. Pérez llegó. ¿Quién lo vio? ¡Nadie!", ["El Sr. Pérez llegó.", "¿Quién lo vio?", "¡Nadie!"]),
+        ("EE. UU. ganó. Fin.", ["EE. UU. ganó.", "Fin."]),
+        ("Said “no.” Then left.", ["Said “no.”", "Then left."]),
+        ("It grew.[12] It fell.", ["It grew.[12]", "It fell."]),
+        ("Wait... what? Yes.", ["Wait... what?", "Yes."]),
+        ("# Title\n\nText here.", ["# Title", "Text here."]),
+        ("List:\n- one\n- two", ["List:", "- one", "- two"]),
+        ("東京は首都です。人口は多い。", ["東京は首都です。", "人口は多い。"]),
+        ("", []),
+        (" \n ", []),
+        ("no end", ["no end"]),
+    ],
+)
+def test_sentences(text: str, expected: list[str]) -> None:
+    assert cut(text) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=st.sampled_from("aA .!?\n\"'()¿1,。é")))
+def test_sentences_lose_nothing_but_space(text: str) -> None:
+    spans = sentences(text)
+    assert all(one.end <= other.start for one, other in pairwise(spans))
+    assert "".join("".join(span.of(text).split()) for span in spans) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1,000 people", ["1000"]),
+        ("1.000 personas", ["1000"]),
+        ("3 million", ["3000000"]),
+        ("1,5 millones", ["1500000"]),
+        ("23–16", ["23", "16"]),
+        ("four and cuatro", ["4", "4"]),
+        ("6½ sacks", ["6.5"]),
+        ("in 1889.", ["1889"]),
+        ("3.14", ["3.14"]),
+        ("the 21st", ["21"]),
+        ("$40", ["40"]),
+        ("none", []),
+    ],
+)
+def test_numbers(text: str, values: list[str]) -> None:
+    assert [number.value for number in numbers(text)] == values
+
+
+def test_numbers_say_where_they_stand() -> None:
+    text = "It has 1,233 km and four locks."
+    assert [text[number.start : number.end] for number in numbers(text)] == ["1,233", "four"]
+
+
+def test_names_are_capitals_within_a_sentence() -> None:
+    found = {name.value: name.initial for name in names("Yesterday Luther met King Charles. He left Rome.")}
+    assert found == {"yesterday": True, "luther": False, "king": False, "charles": False, "rome": False}
+
+
+def test_words_are_folded_and_stemmed() -> None:
+    assert content("Defended!") == content("defending")
+    assert content("canción") == content("CANCION")
+    assert "the" not in content("the river") and fold("Él") == "el"
+    assert stem("1889") == "1889"
+
+
+def test_words_of_scripts_without_spaces_are_pairs() -> None:
+    assert [word.form for word in words("東京都")] == ["東京", "京都"]
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("How many points did they score?", "number"),
+        ("¿Cuántos puntos?", "number"),
+        ("In what year did it end?", "time"),
+        ("¿Cuándo terminó?", "time"),
+        ("Who built it?", "person"),
+        ("¿Quién la construyó?", "person"),
+        ("Where is it?", "place"),
+        ("¿Dónde está?", "place"),
+        ("Why did it fall?", "reason"),
+        ("¿Por qué cayó?", "reason"),
+        ("What is sourdough?", "thing"),
+    ],
+)
+def test_kind_of_question(question: str, kind: str) -> None:
+    assert kind_of(question) == kind

@@ -1,0 +1,67 @@
+"""Canonical JSON and digests: the one byte form in which fiel compares, hashes and stores facts.
+
+The form is RFC 8785 (JSON Canonicalization Scheme) in a restricted profile, so that a fast encoder gives equal bytes:
+keys are ASCII strings, integers lie within ±(2^53 - 1), and there are no floats (scores are decimal strings, see
+`score`). `canonical` refuses whatever lies outside the profile instead of writing bytes that another
+implementation would not.
+"""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+MAX_INTEGER = 2**53 - 1
+_OPTIONS = orjson.OPT_SORT_KEYS
+
+
+def _check(value: Any, path: str = "$") -> None:
+    if value is None or isinstance(value, bool | str):
+        return
+    if isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise ValueError(f"{path}: {value} lies outside ±(2^53 - 1)")
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not (isinstance(key, str) and key.isascii()):
+                raise ValueError(f"{path}: key {key!r} is not an ASCII string")
+            _check(item, f"{path}.{key}")
+        return
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]")
+        return
+    raise ValueError(f"{path}: a {type(value).__name__} has no canonical form here")
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical JSON of `value` (UTF-8). Raises ValueError for what lies outside the profile."""
+    _check(value)
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def canonical_trusted(value: Any) -> bytes:
+    """`canonical` without the walk over the value, for facts whose types the caller has just built itself."""
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of `data`, 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical form of `value`."""
+    return digest(canonical(value))
+
+
+def digest_trusted(value: Any) -> str:
+    """SHA-256 of `canonical_trusted(value)`: for facts whose form a recorder or a hop has fixed already."""
+    return digest(canonical_trusted(value))
+
+
+def score(value: float) -> str:
+    """A score as a decimal string with six places: `0.983112`. The same number gives the same bytes everywhere."""
+    text = f"{value:.6f}"
+    return "0.000000" if text == "-0.000000" else text

@@ -1,0 +1,60 @@
+"""The built-in chat adapter: quotes the sentences that answer, verbatim, at most two. It never invents a word."""
+
+from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
+from fiel.tools.rerank.choosing import Weighed, chosen, weigh
+from fiel.tools.rerank.cross_encoder import PairScorer
+from fiel.tools.rerank.grading import read
+from fiel.tools.rerank.logistic import Calibration, calibration
+
+
+class Extract:
+    """Answers by quotation, in whatever language the passages are.
+
+    Passages come best first. In English the cross-encoder (where one is given) helps to choose among sentences; in
+    every language rare words, names, numbers and the kind of thing that is asked for do.
+    """
+
+    def __init__(
+        self, scorer: PairScorer | None = None, calibrated: Calibration | None = None, *, most: int = 2
+    ) -> None:
+        """`scorer` is the reranker's cross-encoder; `most` sentences are quoted."""
+        self._scorer = scorer
+        self._calibrated = calibrated or calibration()
+        self._most = most
+
+    @property
+    def version(self) -> str:
+        scorer = self._scorer.version if self._scorer else "none"
+        return f"extract:{scorer}:{self._calibrated.digest[:12]}"
+
+    @property
+    def writes(self) -> bool:
+        return False
+
+    async def complete(self, request: ChatRequest) -> Completion:
+        """A draft without sentences where no passage has any. Raises ModelUnavailable when the scorer fails."""
+        reading = read(request.question, request.passages)
+        weighed = await weigh(
+            reading,
+            range(len(request.passages)),
+            language=request.language,
+            scorer=self._scorer,
+            calibrated=self._calibrated,
+        )
+        least = self._calibrated.threshold("second", request.language)
+        sentences = tuple(_sentence(one) for one in chosen(weighed, least=least, most=self._most))
+        return Completion(
+            text=" ".join(sentence.text for sentence in sentences),
+            usage=Usage(),
+            model=self.version,
+            sentences=sentences,
+        )
+
+
+def _sentence(weighed: Weighed) -> DraftSentence:
+    """The sentence with its line breaks made spaces; the quote stays verbatim."""
+    candidate = weighed.candidate
+    return DraftSentence(
+        text=" ".join(candidate.text.split()),
+        quotes=(Quote(candidate.passage, candidate.span.start, candidate.span.end),),
+    )

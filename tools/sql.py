@@ -1,0 +1,40 @@
+"""Named queries: SQL lives in files, and each query in a file stands under a heading of its own.
+
+    -- name: recent_runs
+    SELECT …
+
+`load(package, "queries.sql")["recent_runs"]` is the text below that heading, up to the next one.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+_HEADING = re.compile(r"^--[ \t]*name:[ \t]*([^\n]*?)[ \t]*$", re.MULTILINE)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def parse(text: str, where: str = "") -> dict[str, str]:
+    """Queries of `text` by name. Raises ValueError for a bad or repeated name, an empty query, and text before one."""
+    first, *parts = _HEADING.split(text)
+    stray = [line for line in first.splitlines() if line.strip() and not line.lstrip().startswith("--")]
+    if stray:
+        raise ValueError(f"{where}: {stray[0]!r} stands before the first `-- name:` heading")
+    queries: dict[str, str] = {}
+    for name, body in zip(parts[::2], parts[1::2], strict=True):
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{where}: {name!r} is no name for a query (a-z, 0-9, _)")
+        if name in queries:
+            raise ValueError(f"{where}: two queries are named {name}")
+        if not body.strip():
+            raise ValueError(f"{where}: the query {name} is empty")
+        queries[name] = body.strip()
+    return queries
+
+
+@cache
+def load(package: str, file: str) -> Mapping[str, str]:
+    """Queries of `file` in `package` by name, read once a process. Raises ValueError as `parse` does."""
+    return MappingProxyType(parse(files(package).joinpath(file).read_text(encoding="utf-8"), f"{package}/{file}"))
