@@ -1,0 +1,1 @@
+"""Durable resources and runs over PostgreSQL; nothing of HTTP."""
