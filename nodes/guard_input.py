@@ -16,7 +16,12 @@ from fiel.tools.record import Callers, Recorder
 from fiel.tools.search import Search
 from fiel.tools.vault import Vault
 
-FRESH: Update = {
+BLANK: Update = {
+    "question": "",
+    "asked": "",
+    "language": "und",
+    "policy": "default",
+    "versions": {},
     "standalone": "",
     "queries": [],
     "passages": [],
@@ -35,7 +40,7 @@ FRESH: Update = {
     "citations": [],
     "usage": {"input_tokens": 0, "output_tokens": 0, "cost": "0.000000"},
 }
-"""A new question forgets what the turn before it left on the thread."""
+"""A new question forgets what the turn before it left on the thread, also where this hop fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,10 @@ class GuardInput:
         text, message = _question(state)
         language = self.language(text) if text else "und"
         update = {
-            **FRESH,
+            **BLANK,
             "question": text or "",
             "asked": str(message.id) if message else f"{run}:question",
             "language": language,
-            "policy": options.policy,
-            "versions": {},
         }
         refusal = self._refusal(text, options, principal)
         if refusal:

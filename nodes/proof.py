@@ -11,7 +11,8 @@ def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
     """What is not proven, in a word; empty where everything is.
 
     The question must be the one that `guard_input` passed, the passages those that `guard_context` left, the draft the
-    one that `judge` found satisfying over exactly these and that `guard_output` then passed, each under one bundle.
+    one that `judge` found satisfying over exactly these and that `guard_output` then passed, each under one bundle and
+    the options that `guard_input` checked.
     """
     last = {entry.hop: entry for entry in entries}
     passages = digest_trusted(state["passages"])
@@ -29,8 +30,10 @@ def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
         return "judgement"
     if not state["draft"] or checked.get("released") != state["draft"] or checked.get("action") == "block":
         return "checks"
-    policy = last["guard_input"].decision.get("versions", {}).get("policy")
-    return "" if policy and checked.get("policy") == policy else "policy"
+    versions = last["guard_input"].decision.get("versions") or {}
+    if not versions.get("options") or versions != state["versions"]:
+        return "options"
+    return "" if versions.get("policy") and checked.get("policy") == versions["policy"] else "policy"
 
 
 def edited(entries: Sequence[Entry]) -> bool:

@@ -9,16 +9,15 @@ from langgraph.graph.state import CompiledStateGraph
 
 from fiel.graphs.answer import routes
 from fiel.graphs.answer.hops import HOPS, limited
-from fiel.graphs.answer.options import Options, forbidden
+from fiel.graphs.answer.options import Options, digest, forbidden
 from fiel.graphs.answer.prompt_files import prompts
 from fiel.graphs.answer.state import State
 from fiel.graphs.services import Services
 from fiel.graphs.version import code_version
-from fiel.nodes.base import said
-from fiel.nodes.ends import End
+from fiel.nodes.ends import End, ending
 from fiel.nodes.generate import Generate
 from fiel.nodes.guard_context import GuardContext
-from fiel.nodes.guard_input import GuardInput
+from fiel.nodes.guard_input import BLANK, GuardInput
 from fiel.nodes.guard_output import GuardOutput
 from fiel.nodes.judge import Judge
 from fiel.nodes.release import Release
@@ -38,7 +37,9 @@ def build(services: Services, checkpointer: BaseCheckpointSaver[Any] | None = No
     graph: StateGraph[State, Options, State, State] = StateGraph(State, context_schema=Options)
     for name, node in _nodes(services).items():
         # The recorder wears the limited node, so that a time-out and a failure are recorded like any other update.
-        worn: Any = services.recorder.wear(HOPS[name], limited(name, node, lambda: services.timeout))
+        blank = BLANK if HOPS[name].first else None
+        limit = limited(name, node, lambda: services.timeout, blank)
+        worn: Any = services.recorder.wear(HOPS[name], limit)
         graph.add_node(name, worn)
     graph.add_edge(START, "guard_input")
     for route in (
@@ -95,19 +96,9 @@ def _nodes(services: Services) -> dict[str, Node]:
 
 def withheld(policies: Policies) -> Callable[[str, Mapping[str, Any]], Mapping[str, Any]]:
     """What a run says where its record cannot be committed: `(run, state) -> update`, without a word of the answer."""
-    reason = "record_unavailable"
 
     def update(run: str, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        bundle = policies.bundle(state.get("policy") or "default")
-        text = bundle.message(reason, state.get("language") or "en", otherwise="unavailable")
-        return {
-            "outcome": "unavailable",
-            "reason": reason,
-            "answer": text,
-            "citations": [],
-            "draft": "",
-            "messages": [said(run, text, "unavailable", reason)],
-        }
+        return ending(policies, run, state, "unavailable", "record_unavailable")
 
     return update
 
@@ -118,6 +109,7 @@ def _versions(services: Services) -> Any:
     def versions(options: Options, policy: str) -> dict[str, str]:
         return {
             "graph": graph,
+            "options": digest(options),
             "policy": policy,
             "prompt": prompts(options.prompt).version,
             "chat": services.chat(options.chat).version,

@@ -8,10 +8,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
+from fiel.graphs.answer.options import digest
 from fiel.tools.errors import FielError
 from fiel.tools.record import Hop, Node
 
 END = ("outcome", "reason")
+FREE = frozenset(("guard_input", "abstain", "refuse", "fail"))
+"""Hops that no options bind: the one that checks them, and the ends, which must always be able to speak."""
 
 HOPS: dict[str, Hop] = {
     hop.name: hop
@@ -36,24 +39,30 @@ HOPS: dict[str, Hop] = {
 }  # fmt: skip
 
 
-def limited(name: str, node: Node, seconds: Callable[[], float]) -> Node:
+def limited(name: str, node: Node, seconds: Callable[[], float], blank: Mapping[str, Any] | None = None) -> Node:
     """`node` with a time limit, its failure turned into a `failure` code that the routes read.
 
     This is an edge that must turn any failure into *unavailable* or *refused*, hence the broad `except`. What LangGraph
-    itself raises (interrupts) and cancellation pass through.
+    itself raises (interrupts) and cancellation pass through. `blank` is what the hop leaves beside its failure.
+
+    A run that is resumed brings options of its own. Only `guard_input` has checked any, so every later hop fails where
+    they are not the same.
     """
+    left = dict(blank or {})
 
     async def call(state: Mapping[str, Any], runtime: Runtime[Any], config: RunnableConfig) -> Mapping[str, Any]:
         try:
+            if name not in FREE and (state.get("versions") or {}).get("options") != digest(runtime.context):
+                return {"failure": "options_changed"}
             async with asyncio.timeout(seconds()):
                 return await node(state, runtime, config)
         except GraphBubbleUp:
             raise
         except TimeoutError:
-            return {"failure": f"{name}_timeout"}
+            return {**left, "failure": f"{name}_timeout"}
         except FielError as error:
-            return {"failure": error.code}
+            return {**left, "failure": error.code}
         except Exception:
-            return {"failure": f"{name}_failed"}
+            return {**left, "failure": f"{name}_failed"}
 
     return call

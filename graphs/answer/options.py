@@ -1,8 +1,9 @@
 """What a caller may set for one run of the answer graph, and which role may set what."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fiel.tools.canonical import digest_trusted
 from fiel.tools.principal import Role
 
 ANYONE: tuple[Role, ...] = ("reader", "curator", "developer", "auditor", "administrator")
@@ -27,9 +28,14 @@ class Options:
 
 
 def forbidden(options: Options, roles: frozenset[Role]) -> str | None:
-    """Name of the first option that `roles` may not set to its value, or whose value is out of range; else None."""
+    """Name of the first option that `roles` may not set to its value, or whose value is out of range; else None.
+
+    A value must be of the very type of the default: `True` is no number, and 8.0 is not 8.
+    """
     for spec in fields(Options):
         value = getattr(options, spec.name)
+        if type(value) is not type(spec.default):
+            return spec.name
         if value == spec.default:
             continue
         if roles.isdisjoint(spec.metadata["roles"]):
@@ -37,3 +43,8 @@ def forbidden(options: Options, roles: frozenset[Role]) -> str | None:
         if "least" in spec.metadata and not spec.metadata["least"] <= value <= spec.metadata["most"]:
             return spec.name
     return None
+
+
+def digest(options: Options) -> str:
+    """What `guard_input` binds a run to: the options that it has checked are those of every later hop."""
+    return digest_trusted(asdict(options))
