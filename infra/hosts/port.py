@@ -148,8 +148,9 @@ class HostEnd:
 
     status: Literal["success", "interrupted"]
     values: bytes
-    """JSON: the state's values, what `runs/wait` answers and the thread shows (`__interrupt__` is in `runs/wait`'s
-    answer where the run was interrupted)."""
+    """JSON: the state's values, as the thread shows them."""
+    output: bytes = b"{}"
+    """JSON: what `runs/wait` answers: the graph's output, with `__interrupt__` where the run was interrupted."""
     interrupts: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     """By task id: `[{"id", "value"}]`, as a thread shows them."""
     next: Sequence[str] = ()
