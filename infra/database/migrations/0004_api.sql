@@ -92,8 +92,6 @@ CREATE TABLE fiel.thread_runs (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     not_before timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempt int NOT NULL DEFAULT 0,
-    worker text,
-    cancel text,
     error text,
     FOREIGN KEY (tenant, owner, thread_id) REFERENCES fiel.threads ON DELETE CASCADE
 );
@@ -119,14 +117,17 @@ COMMENT ON COLUMN fiel.run_events.seq IS 'From 1, without gaps; the id of the se
 ALTER TABLE fiel.run_events ALTER COLUMN data SET STORAGE EXTERNAL;
 
 CREATE TABLE fiel.run_claims (
-    run_id uuid PRIMARY KEY,
+    run_id uuid PRIMARY KEY REFERENCES fiel.thread_runs ON DELETE CASCADE,
     tenant text NOT NULL,
     owner text NOT NULL,
     thread_id uuid NOT NULL,
-    worker text NOT NULL,
+    worker bigint NOT NULL,
+    cancel text CHECK (cancel IN ('interrupt', 'rollback')),
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE fiel.run_claims IS 'Which process works on which run. Ids only, outside row security: what the sweep reads.';
+COMMENT ON COLUMN fiel.run_claims.worker IS 'Id in procrastinate_workers, whose heartbeat says whether the process lives.';
+COMMENT ON COLUMN fiel.run_claims.cancel IS 'Asks the process to stop, and how.';
 CREATE INDEX run_claims_worker ON fiel.run_claims (worker);
 
 -- Crons ----------------------------------------------------------------------------------------------------------
@@ -263,3 +264,9 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- The process that works on runs of many owners writes their events in one statement: only those of a claimed run, and
+-- only as its owner's. Nobody reads them that way.
+CREATE POLICY worked_on ON fiel.run_events FOR INSERT WITH CHECK (EXISTS (
+    SELECT FROM fiel.run_claims c
+     WHERE c.run_id = run_events.run_id AND c.tenant = run_events.tenant AND c.owner = run_events.owner));
