@@ -1,1 +1,1 @@
-"""The HTTP service: routes, wire models, authentication, limits, operation. What it serves lives in `runs` and `hosts`."""
+"""The HTTP service: routes, wire models, authentication, limits, operation. What it serves: `runs` and `hosts`."""

@@ -1,0 +1,27 @@
+"""Prometheus metrics of one process. Labels are templates of routes, never paths or names of users."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """The instruments of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = Counter(
+            "fiel_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "fiel_http_seconds",
+            "Seconds until an answer began.",
+            ("method", "route"),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.open = Gauge("fiel_http_open", "Requests and streams that are open.", registry=self.registry)
+        self.refused = Counter("fiel_refused", "Requests refused, by code.", ("code",), registry=self.registry)
+        self.crashes = Counter("fiel_crashes", "Requests that ended in an unforeseen error.", registry=self.registry)

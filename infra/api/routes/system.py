@@ -1,0 +1,62 @@
+"""Operation: is it alive, is it ready, what is it, how does it fare, what does it offer."""
+
+from importlib import metadata
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from fiel.infra.api.auth.authenticator import is_loopback
+from fiel.infra.api.auth.caller import authenticated
+from fiel.infra.api.service import Serving
+from fiel.tools.errors import NotPermitted
+
+router = APIRouter(tags=["System"])
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+@router.get("/ok")
+async def ok(service: Serving, check_db: bool = False) -> dict[str, bool]:
+    """The process answers; with `check_db` PostgreSQL does too."""
+    if check_db:
+        await _database(service)
+    return {"ok": True}
+
+
+@router.get("/ready")
+async def ready(service: Serving) -> dict[str, Any]:
+    """The process can run graphs: PostgreSQL answers, and the graphs are loaded. 503 where it cannot."""
+    await _database(service)
+    return {"ready": True, "graphs": list(service.host.graph_ids())}
+
+
+@router.get("/info")
+async def info() -> dict[str, Any]:
+    """What this server is, as SDKs and Studio ask it."""
+    return {
+        "version": metadata.version("fiel"),
+        "langgraph_py_version": metadata.version("langgraph"),
+        "flags": {"assistants": True, "crons": True, "langsmith": False, "langsmith_tracing_replicas": False},
+        "host": {"kind": "self-hosted", "name": "fiel"},
+    }
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics: for this machine, and for administrators, auditors and developers elsewhere."""
+    if not _from_here(request):
+        caller = await authenticated(request)
+        if not caller.principal.may("administrator", "auditor", "developer"):
+            raise NotPermitted("metrics are for administrators, auditors and developers", where="/metrics")
+    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _from_here(request: Request) -> bool:
+    """Whether this machine asks on its own behalf: a proxy on it asks for others."""
+    host = request.client.host if request.client else ""
+    return is_loopback(host) and not any(name in request.headers for name in FORWARDED)
+
+
+async def _database(service: Serving) -> None:
+    async with service.database.single() as connection:
+        await connection.execute("SELECT 1")

@@ -1,0 +1,44 @@
+"""What the routes of one process stand on: opened once, given to them through `request.app.state.service`."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from fiel.infra.api.auth.authenticator import Authenticator
+from fiel.infra.api.limits import Limits
+from fiel.infra.database.connect import Database
+from fiel.infra.hosts.port import GraphHost
+from fiel.infra.ledger.keys import Cipher
+from fiel.infra.settings import Settings
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of a running API process."""
+
+    settings: Settings
+    database: Database
+    cipher: Cipher
+    host: GraphHost
+    authenticator: Authenticator
+    limits: Limits
+    engine: Any = None
+    """Runs: `fiel.infra.runs.engine.Engine`."""
+
+
+Opening = Callable[[], AbstractAsyncContextManager[Service]]
+
+
+def serving(connection: HTTPConnection) -> Service:
+    """The service of a request."""
+    service = connection.app.state.service
+    assert isinstance(service, Service)  # noqa: S101 - the application was made without one
+    return service
+
+
+Serving = Annotated[Service, Depends(serving)]
+"""`service: Serving` in a route's signature."""
