@@ -9,7 +9,9 @@ from fiel.tools.chat import DraftSentence, Quote
 from fiel.tools.search import Passage
 from fiel.tools.text import content, sentences
 
-_MARKER = re.compile(r"\s*\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_BRACKETS = r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]"
+_MARKER = re.compile(rf"\s*{_BRACKETS}")
+_LOOKALIKE = re.compile(_BRACKETS)
 _LEAST_OVERLAP = 0.5
 """An uncited sentence is attributed to a passage only where half of its content words stand in one sentence of it."""
 
@@ -26,6 +28,11 @@ def cited(text: str, passages: Sequence[Passage], language: str, *, cut: bool) -
     if cut and len(found) > 1:
         found = found[:-1]
     return tuple(sentence for sentence in found if sentence.text)
+
+
+def unmarked(text: str) -> str:
+    """Text of a document whose own `[3]` can be taken for no marker: `(3)`. Quotes stay as they are."""
+    return _LOOKALIKE.sub(r"(\1)", text)
 
 
 def _after_stop(text: str) -> str:
@@ -102,8 +109,9 @@ def compose(draft: Sequence[dict[str, Any]], passages: Sequence[Passage]) -> Com
                 citations.append(_citation(markers[key], passage, quote, start, end))
             if markers[key] not in mine:
                 mine.append(markers[key])
-        shown.append({"text": sentence["text"], "citations": mine})
-        texts.append(f"{sentence['text']} {''.join(mine)}".strip())
+        text = unmarked(sentence["text"])
+        shown.append({"text": text, "citations": mine})
+        texts.append(f"{text} {''.join(mine)}".strip())
     return Composed({"answer": " ".join(texts), "citations": citations, "sentences": shown})
 
 

@@ -6,11 +6,15 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, found, plain
-from fiel.policies.types import Decision, Policies
+from fiel.nodes.base import State, Update, plain
+from fiel.nodes.sift import sift
+from fiel.policies.types import Policies
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.search import Passage
 from fiel.tools.vault import Vault
+
+DROP = frozenset(("block", "redact"))
+"""Quotes are verbatim, so a passage cannot be masked: what a bundle would redact is dropped like what it blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +30,25 @@ class GuardContext:
         run = self.recorder.run_of(runtime, config)
         passages: list[Passage] = state["passages"]
         bundle = self.policies.bundle(state["policy"])
-        decision = await self.policies.check(
-            bundle, "context", [passage["text"] for passage in passages], {"language": state["language"]}
-        )
+        facts = {"language": state["language"]}
+        sifted = await sift(self.policies, bundle, "context", [seen_text(one) for one in passages], facts, DROP)
         details = list(state["details"])
-        if found(decision):
-            details.append(await self.vault.put(run, {"verdicts": plain(decision.verdicts, spans=True)}))
+        if any(verdict.spans for verdict in sifted.verdicts):
+            details.append(await self.vault.put(run, {"verdicts": plain(sifted.verdicts, spans=True)}))
         seen = self.callers.principal(config).sees_unreleased
         update: Update = {
-            "verdicts": [*state["verdicts"], *plain(decision.verdicts, spans=seen)],
+            "verdicts": [*state["verdicts"], *plain(sifted.verdicts, spans=seen)],
             "details": details,
         }
-        if _unlocated(decision):
-            return {**update, "passages": [], "reason": decision.reason, "failure": "check_failed"}
-        kept = arrange(passages, decision)
+        if sifted.failed:
+            return {**update, "passages": [], "reason": sifted.failed, "failure": "check_failed"}
+        kept = [passages[place] for place in sorted(sifted.kept, key=lambda place: place in sifted.flagged)]
         return {**update, "passages": kept, "reason": "" if kept else "context_blocked"}
 
 
-def _unlocated(decision: Decision) -> bool:
-    """Whether something blocks without saying which passage: a check that failed, above all."""
-    return any(verdict.action == "block" and not verdict.spans for verdict in decision.verdicts)
+def seen_text(passage: Passage) -> str:
+    """All of a passage that may reach a prompt: its text, then its headings and its title, which documents choose too.
 
-
-def arrange(passages: list[Passage], decision: Decision) -> list[Passage]:
-    """Passages without those that a verdict blocks, those that one flags last; order kept otherwise."""
-    blocked: set[int] = set()
-    flagged: set[int] = set()
-    for verdict in decision.verdicts:
-        parts = {span.part for span in verdict.spans}
-        if verdict.action == "block":
-            blocked |= parts
-        elif verdict.action == "flag":
-            flagged |= parts
-    clean = [passage for index, passage in enumerate(passages) if index not in blocked | flagged]
-    return clean + [passages[index] for index in sorted(flagged - blocked)]
+    The text stands first, so that spans within it keep their places.
+    """
+    return "\n".join((passage["text"], passage["context"], passage["title"]))

@@ -15,6 +15,7 @@ from fiel.tools.errors import NotProven
 from fiel.tools.judge import Judge as JudgePort
 from fiel.tools.judge import Judgement
 from fiel.tools.record import Recorder
+from fiel.tools.search import Passage
 from fiel.tools.vault import Vault
 
 
@@ -31,7 +32,7 @@ class Judge:
         content = await self.vault.get(run, state["draft"])
         if content is None:
             raise NotProven("the draft is not in the vault", where="judge")
-        sentences = [_sentence(one) for one in content["sentences"]]
+        sentences = [_sentence(one, state["passages"]) for one in content["sentences"]]
         judgement = await self.judge.judge(
             state["standalone"], sentences, state["passages"], language=state["language"]
         )
@@ -66,6 +67,16 @@ def shortfall(draft: Sequence[DraftSentence], judgement: Judgement, threshold: f
     return "" if judgement.answered >= threshold else "not_answered"
 
 
-def _sentence(plain: Mapping[str, Any]) -> DraftSentence:
+def _sentence(plain: Mapping[str, Any], passages: Sequence[Passage]) -> DraftSentence:
+    """A sentence of the draft; one of whose quotes lies anywhere but in the passages quotes nothing."""
     quotes = tuple(Quote(one["passage"], one["start"], one["end"]) for one in plain["quotes"])
-    return DraftSentence(plain["text"], quotes)
+    return DraftSentence(plain["text"], quotes if all(_lies_in(quote, passages) for quote in quotes) else ())
+
+
+def _lies_in(quote: Quote, passages: Sequence[Passage]) -> bool:
+    """Whether a quote is a stretch of a passage. Python would take a negative offset, or one beyond the end, too."""
+    if not all(type(number) is int for number in (quote.passage, quote.start, quote.end)):
+        return False
+    if not 0 <= quote.passage < len(passages):
+        return False
+    return 0 <= quote.start < quote.end <= len(passages[quote.passage]["text"])

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
 
+from fiel.nodes.cite import unmarked
 from fiel.tools.canonical import digest_of
 from fiel.tools.search import Passage
 
-_CLOSING = re.compile(r"<\s*/\s*passage", re.IGNORECASE)
+_DELIMITER = re.compile(r"[<＜﹤](?=\W{0,8}(?:passage|conversation))", re.IGNORECASE)
+"""What opens a tag that delimits data in a template, opening or closing, also where it is spelt a little oddly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,12 @@ class Prompts:
     def answer(self, question: str, passages: Sequence[Passage], language: str) -> Prompt:
         """The prompt for a draft. Passages are numbered from 1, and cannot close their own delimiters."""
         shown = "\n".join(_delimited(number, passage) for number, passage in enumerate(passages, start=1))
-        return self._filled(self.answer_template, question=question, passages=shown, language=language)
+        return self._filled(self.answer_template, question=_inert(question), passages=shown, language=language)
 
-    def rewrite(self, question: str, history: str, language: str) -> Prompt:
-        """The prompt that makes a follow-up question stand alone."""
-        return self._filled(self.rewrite_template, question=question, history=history, language=language)
+    def rewrite(self, question: str, history: Sequence[tuple[str, str]], language: str) -> Prompt:
+        """The prompt that makes a follow-up question stand alone. `history`: role and text, a line each."""
+        shown = "\n".join(f"{role}: {_line(text)}" for role, text in history)
+        return self._filled(self.rewrite_template, question=_inert(question), history=shown, language=language)
 
     @staticmethod
     def _filled(template: str, **values: str) -> Prompt:
@@ -60,6 +63,15 @@ def _parts(template: str) -> tuple[str, str]:
 
 
 def _delimited(number: int, passage: Passage) -> str:
-    text = _CLOSING.sub("< /passage", passage["text"])
-    context = passage["context"].replace('"', "'").replace("<", "(").replace(">", "/")
-    return f'<passage number="{number}" section="{context}">\n{text}\n</passage>'
+    context = _line(passage["context"]).replace('"', "'").replace("<", "‹").replace(">", "›")
+    return f'<passage number="{number}" section="{context}">\n{_inert(passage["text"])}\n</passage>'
+
+
+def _inert(text: str) -> str:
+    """Text that can neither end its delimiters nor open others, nor bring markers of its own."""
+    return unmarked(_DELIMITER.sub("‹", text))
+
+
+def _line(text: str) -> str:
+    """The same on one line: a turn of a conversation cannot open the next one."""
+    return " ".join(_inert(text).split())

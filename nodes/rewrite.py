@@ -46,10 +46,10 @@ class Rewrite:
 
     async def _written(self, chat: Chat, state: State, runtime: Runtime[Any], earlier: list[tuple[str, str]]) -> Update:
         again = state["attempt"] > 0
-        lines = [f"{role}: {text}" for role, text in earlier]
+        lines = list(earlier)
         if again:
-            lines.append(f"assistant: (a search for «{state['queries'][0]}» did not find the answer)")
-        prompt = self.prompts(runtime.context.prompt).rewrite(state["question"], "\n".join(lines), state["language"])
+            lines.append(("assistant", f"(a search for «{state['queries'][0]}» did not find the answer)"))
+        prompt = self.prompts(runtime.context.prompt).rewrite(state["question"], lines, state["language"])
         completion = await chat.complete(
             ChatRequest((Turn("system", prompt.system), Turn("user", prompt.user)), max_tokens=128)
         )

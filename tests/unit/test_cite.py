@@ -60,3 +60,14 @@ def test_equal_quotes_share_a_marker() -> None:
     composed = compose([plain, plain], [one])
     assert [citation["marker"] for citation in composed.content["citations"]] == ["[1]"]
     assert composed.content["answer"] == "Opened in 1912. [1] Opened in 1912. [1]"
+
+
+def test_brackets_of_a_document_become_no_markers_and_its_quote_stays_verbatim() -> None:
+    text = "The bridge opened in 1912.[3] It was built by Ana Ruiz [12, 14]."
+    plain = {"text": text, "quotes": [{"passage": 0, "start": 0, "end": len(text)}]}
+    composed = compose([plain], [passage(text)])
+    assert composed.content["answer"] == "The bridge opened in 1912.(3) It was built by Ana Ruiz (12, 14). [1]"
+    assert (
+        composed.content["sentences"][0]["text"] == "The bridge opened in 1912.(3) It was built by Ana Ruiz (12, 14)."
+    )
+    assert composed.content["citations"][0]["quote"] == text
