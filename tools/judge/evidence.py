@@ -25,7 +25,7 @@ class Evidence:
     @property
     def version(self) -> str:
         scorer = self._scorer.version if self._scorer else "none"
-        return f"evidence:{scorer}:{self._calibrated.digest[:12]}"
+        return f"evidence:2:{scorer}:{self._calibrated.digest[:12]}"
 
     def threshold(self, language: str) -> float:
         """Least `answered` at which an answer in `language` may be released."""
