@@ -380,6 +380,17 @@ async def test_an_endpoint_without_probabilities_gives_none() -> None:
     assert ["logprobs" in body for body in served.bodies] == [True, False, False]
 
 
+@pytest.mark.parametrize("message", ["context too long", "invalid request", ""])
+async def test_a_passing_refusal_takes_no_probabilities_away(message: str) -> None:
+    """A judge that lost its probabilities for good would judge by labels, which is weaker."""
+    refusal = raw(json.dumps({"error": {"message": message}}).encode(), "400 Bad Request")
+    async with endpoint(refusal, good("Yes")) as served, chat(served) as adapter:
+        with pytest.raises(ModelRejected):
+            await adapter.complete(request(logprobs=True))
+        await adapter.complete(request(logprobs=True))
+    assert ["logprobs" in body for body in served.bodies] == [True, True]
+
+
 # -- What cannot be read ---------------------------------------------------------------------------------------------
 
 UNREADABLE: dict[str, bytes] = {

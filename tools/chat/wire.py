@@ -38,7 +38,7 @@ def without(dialect: Dialect, request: ChatRequest, refusal: bytes) -> Dialect |
         return replace(dialect, tokens="max_completion_tokens")
     if dialect.temperature and b"temperature" in refusal:
         return replace(dialect, temperature=False)
-    if request.logprobs and dialect.logprobs and (b"logprobs" in refusal or request.schema is None):
+    if request.logprobs and dialect.logprobs and b"logprobs" in refusal:
         return replace(dialect, logprobs=False)
     if request.schema is not None and dialect.schema != "words":
         return replace(dialect, schema="object" if dialect.schema == "schema" else "words")
