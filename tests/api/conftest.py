@@ -56,7 +56,7 @@ class Server:
         return secret
 
 
-class _Uvicorn(uvicorn.Server):
+class Quiet(uvicorn.Server):
     """Leaves the signals of the test process alone."""
 
     @contextlib.contextmanager
@@ -74,17 +74,24 @@ async def serving(settings: Settings, urls: Urls, host: GraphHost) -> AsyncItera
             yield service
 
     app = create(settings, opening)
-    config = uvicorn.Config(app, log_config=None, lifespan="on", ws="websockets-sansio", timeout_graceful_shutdown=2)
+    async with running(app) as url:
+        yield Server(url, app)
+
+
+@asynccontextmanager
+async def running(app: Any) -> AsyncIterator[str]:
+    """Address of an application that uvicorn serves on loopback, in this event loop."""
+    config = uvicorn.Config(app, log_config=None, lifespan="auto", ws="websockets-sansio", timeout_graceful_shutdown=2)
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        server = _Uvicorn(config)
-        running = asyncio.create_task(server.serve([bound]))
+        server = Quiet(config)
+        task = asyncio.create_task(server.serve([bound]))
         while not server.started:
-            assert not running.done(), "the server did not start: " + repr(running.exception())
+            assert not task.done(), "the server did not start: " + repr(task.exception())
             await asyncio.sleep(0.005)
-        yield Server(f"http://127.0.0.1:{bound.getsockname()[1]}", app)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
         server.should_exit = True
-        await running
+        await task
 
 
 @pytest.fixture
