@@ -18,7 +18,7 @@ from fiel.infra.corpus.files import Read
 from fiel.infra.corpus.names import checked_collection, checked_readers
 from fiel.infra.corpus.prepare import Limits, Prepared, recipe
 from fiel.infra.corpus.report import OnProgress, Progress, Report
-from fiel.infra.corpus.sources import FileSource
+from fiel.infra.corpus.sources import file_sources
 from fiel.infra.corpus.store import Place, Store
 from fiel.infra.corpus.sync import Page, Sync
 from fiel.infra.corpus.vectors import Need, Vectors
@@ -62,7 +62,7 @@ async def ingest(
     if not principal.may("curator", "administrator"):
         raise NotPermitted("only curators and administrators may ingest", hint="Ask for the role curator")
     name, readers = checked_collection(collection), checked_readers(allow)
-    sources = list({found.uri: found for found in map(FileSource, paths)}.values())
+    sources = file_sources(paths)
     started = time.monotonic()
     report = Report(name, tuple(sorted({*CURATORS, *readers})))
     store = Store(database, principal, embed.version, f"{recipe()};{embed.version}")

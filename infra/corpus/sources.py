@@ -7,7 +7,7 @@ and says whether one is still there. Comparing, embedding, writing and deleting 
 # ruff: noqa: PTH113, PTH114, PTH118 - paths are bytes here: a name need not be UTF-8
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -81,10 +81,24 @@ class FileSource:
         return read(entry, most, follow=not self._root.folder)
 
     def holds(self, key: str) -> bool:
-        below = unquote_to_bytes(key[len(self._root.key) + 1 :])
+        path = self._reached(key)
+        return path is not None and os.path.isfile(path)
+
+    def covers(self, other: "FileSource") -> bool:
+        """Whether what `other` finds is found here as well."""
+        return self.whole and other.uri.startswith(f"{self.uri}/") and self._reached(other.uri) is not None
+
+    def _reached(self, key: str) -> bytes | None:
+        """The path of `key`, if the walk comes there: it passes over hidden files and links."""
         path = os.fsencode(self._root.path)
-        for part in below.split(b"/"):
+        for part in unquote_to_bytes(key[len(self._root.key) + 1 :]).split(b"/"):
             path = os.path.join(path, part)
-            if part.startswith((b".", b"~$")) or os.path.islink(path):  # the walk passes these over
-                return False
-        return os.path.isfile(path)
+            if part.startswith((b".", b"~$")) or os.path.islink(path):
+                return None
+        return path
+
+
+def file_sources(paths: Sequence[str | os.PathLike[str]]) -> list[FileSource]:
+    """A source for each path, but each file once: what lies below another path is found there. Raises DocumentPath."""
+    found = list({source.uri: source for source in map(FileSource, paths)}.values())
+    return [one for one in found if not any(other.covers(one) for other in found if other is not one)]

@@ -2,13 +2,15 @@
 
 A key is the absolute `file:` address of a file, percent-encoded: what a document is recognised by. The order lets a
 sync go through files and stored documents side by side, like a merge, whatever their number. What is shown of a file
-is its address from the folder that was named: `docs/flow.md`.
+is the same address made readable: `file:///srv/docs/año nuevo.md`. However a file was named, alone or by a folder above
+it, from wherever, it has that one address, and no other file has it.
 """
 
-# ruff: noqa: PTH100, PTH116, PTH119, PTH120 - names are kept as the system gives them, not normalised
+# ruff: noqa: PTH100, PTH116, PTH120 - names are kept as the system gives them, not normalised
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +18,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fiel.tools.errors import DocumentPath
-from fiel.tools.parse.build import clean
 
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})"
+)
 _HINT = "Ingest the file that it points to"
 
 
@@ -31,9 +35,9 @@ class Root:
     folder: bool
 
     @property
-    def name(self) -> str:
+    def uri(self) -> str:
         """How addresses of its documents begin."""
-        return shown(os.path.basename(self.path)) or "root"
+        return "file://" + shown(self.path).rstrip("/")
 
     @property
     def span(self) -> tuple[str, str]:
@@ -61,6 +65,8 @@ class Entry:
 
 def root(path: str | os.PathLike[str]) -> Root:
     """Raises DocumentPath for a path that is missing, loops, or is neither a file nor a folder."""
+    if not os.fspath(path):
+        raise DocumentPath("a path is empty", hint="Name a file or a folder; . is the working folder")
     absolute = os.path.abspath(os.fspath(path))
     try:
         kind = os.stat(absolute).st_mode
@@ -79,10 +85,10 @@ def walk(start: Root) -> Iterator[Entry]:
     that loops, breaks or leads out is an error, so that a link cannot slip in what the caller did not mean to share.
     """
     if not start.folder:
-        yield Entry(start.path, start.key, start.name, _size(start.path))
+        yield Entry(start.path, start.key, start.uri, _size(start.path))
         return
     real = os.path.realpath(start.path)
-    stack = [iter(_listing(start.path, start.key, start.name))]
+    stack = [iter(_listing(start.path, start.key, start.uri))]
     while stack:
         found = next(stack[-1], None)
         if found is None:
@@ -158,8 +164,13 @@ def refusal(error: OSError | ValueError, where: str) -> DocumentPath:
 
 
 def shown(name: str) -> str:
-    """A path as text: what is no UTF-8 becomes U+FFFD, control characters become spaces."""
-    return clean(os.fsencode(name).decode("utf-8", "replace"))
+    """A path as text that can be printed, another text for every path.
+
+    Bytes that are no UTF-8, control characters and marks that turn the direction of text are percent-encoded (`%0A`),
+    and so is a `%` that would read as such a code.
+    """
+    text = os.fsencode(name).decode("utf-8", "surrogateescape")
+    return _UNPRINTABLE.sub(lambda found: quote(found[0].encode("utf-8", "surrogateescape"), safe=""), text)
 
 
 def _just_before(key: str) -> str:

@@ -102,9 +102,9 @@ async def test_a_sync_adds_updates_deletes_and_embeds_nothing_twice(corpus: Corp
     assert sorted(corpus.embed.texts) == ["A\n\none", "B\n\ntwo", "tres, mañana"]
     documents = "SELECT uri, title, language, media_type FROM fiel.documents ORDER BY key"
     assert await corpus.rows(documents) == [
-        ("docs/a.md", "A", "en", "text/markdown"),
-        ("docs/b.md", "A", "en", "text/markdown"),
-        ("docs/sub/c.md", "c", "es", "text/markdown"),
+        (f"file://{corpus.folder}/a.md", "A", "en", "text/markdown"),
+        (f"file://{corpus.folder}/b.md", "A", "en", "text/markdown"),
+        (f"file://{corpus.folder}/sub/c.md", "c", "es", "text/markdown"),
     ]
     again = await corpus.ingest()
     assert (counts(again), vectors(again)) == ((0, 0, 0, 3), (0, 0, 0))
@@ -221,7 +221,7 @@ async def test_one_bad_file_does_not_stop_the_others_and_keeps_what_it_had(corpu
     os.mkfifo(corpus.folder / "pipe")
     report = await corpus.ingest()
     assert counts(report) == (2, 0, 0, 0)
-    assert {error["uri"].removeprefix("docs/"): error["code"] for error in report.errors} == {
+    assert {error["uri"].removeprefix(f"file://{corpus.folder}/"): error["code"] for error in report.errors} == {
         "empty.txt": "document_empty",
         "image.png": "document_binary",
         "latin.txt": "document_encoding",
@@ -249,9 +249,34 @@ async def test_a_file_alone_and_within_its_folder_is_one_document(corpus: Corpus
     assert counts(await corpus.ingest(corpus.folder / "a.md")) == (1, 0, 0, 0)
     assert counts(await corpus.ingest()) == (1, 0, 0, 1)
     assert counts(await corpus.ingest(corpus.folder / "b.md")) == (0, 0, 0, 1)
-    assert [row[0] for row in await corpus.rows("SELECT uri FROM fiel.documents ORDER BY key")] == ["docs/a.md", "b.md"]
+    uris = [f"file://{corpus.folder}/{name}.md" for name in "ab"]
+    assert [row[0] for row in await corpus.rows("SELECT uri FROM fiel.documents ORDER BY key")] == uris
     assert counts(await corpus.ingest(corpus.folder, collection="other")) == (2, 0, 0, 0)
     assert len(corpus.embed.texts) == 2
+
+
+async def test_files_of_one_name_have_addresses_of_their_own(corpus: Corpus) -> None:
+    corpus.write(one__docs__a="x", two__docs__a="y")
+    await corpus.ingest(corpus.folder / "one/docs", corpus.folder / "two/docs")
+    uris = [row[0] for row in await corpus.rows("SELECT uri FROM fiel.documents ORDER BY key")]
+    assert uris == [f"file://{corpus.folder}/{name}/docs/a.md" for name in ("one", "two")]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["folder first", "folder last"])
+async def test_paths_that_overlap_are_counted_once(corpus: Corpus, order: int) -> None:
+    corpus.write(a="x", sub__b="y")
+    (corpus.folder / "bad.txt").write_bytes(b"")
+    paths = [corpus.folder, corpus.folder / "a.md", corpus.folder / "sub", corpus.folder / "bad.txt"][::order]
+    report = await corpus.ingest(*paths)
+    assert (counts(report), report.failed) == ((2, 0, 0, 0), 1)
+    again = await corpus.ingest(*paths)
+    assert (counts(again), again.failed) == ((0, 0, 0, 2), 1)
+
+
+async def test_what_a_folder_passes_over_can_be_named_beside_it(corpus: Corpus) -> None:
+    corpus.write(a="x")
+    (corpus.folder / ".hidden.md").write_text("y", encoding="utf-8")
+    assert counts(await corpus.ingest(corpus.folder, corpus.folder / ".hidden.md")) == (2, 0, 0, 0)
 
 
 async def test_only_what_lies_below_the_path_is_touched(corpus: Corpus) -> None:

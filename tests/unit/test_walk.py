@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -28,19 +29,37 @@ def test_keys_come_in_byte_order_however_names_sort(tmp_path: Path) -> None:
     entries = list(walk(root(tree(tmp_path / "docs", *names))))
     keys = [entry.key for entry in entries]
     assert keys == sorted(keys)
-    assert {entry.uri for entry in entries} == {f"docs/{name}" for name in names}
+    assert {entry.uri for entry in entries} == {f"file://{tmp_path}/docs/{name}" for name in names}
     first, beyond = root(tmp_path / "docs").span
     assert all(first < key < beyond for key in keys)
 
 
-def test_a_key_is_absolute_and_the_address_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_has_one_address_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path / "docs", "a.md")
     monkeypatch.chdir(tmp_path)
     for named in ("docs", "./docs/", "docs/../docs", tmp_path / "docs"):
         (entry,) = walk(root(named))
-        assert (entry.uri, entry.key) == ("docs/a.md", f"file://{tmp_path}/docs/a.md")
+        assert (entry.uri, entry.key) == (f"file://{tmp_path}/docs/a.md", f"file://{tmp_path}/docs/a.md")
     (alone,) = walk(root("docs/a.md"))
-    assert (alone.uri, alone.key) == ("a.md", entry.key)
+    assert (alone.uri, alone.key) == (entry.uri, entry.key)
+
+
+def test_an_address_can_be_printed_and_no_two_files_share_one(tmp_path: Path) -> None:
+    names = ["a\nb", "a b", "a%0Ab", "a%0ab", "100% año", "a\x1b[31mb", "a\u202eb", "a\u2028b", "a\ufffdb"]
+    raw = [os.fsencode(tmp_path) + b"/" + name.encode() for name in names]
+    for path in (*raw, os.fsencode(tmp_path) + b"/a\xe9b", os.fsencode(tmp_path) + b"/a\xe8b"):
+        Path(os.fsdecode(path)).write_text("x", encoding="utf-8")
+    entries = list(walk(root(tmp_path)))
+    uris = [entry.uri for entry in entries]
+    assert len(set(uris)) == len(entries) == 11
+    assert all(uri.isprintable() for uri in uris)
+    assert {unquote_to_bytes(uri.removeprefix("file://")) for uri in uris} == {os.fsencode(e.path) for e in entries}
+    assert f"file://{tmp_path}/100% año" in uris
+
+
+def test_an_empty_path_is_not_the_working_folder() -> None:
+    with pytest.raises(DocumentPath, match="empty"):
+        root("")
 
 
 def test_passes_over_hidden_and_lock_files(tmp_path: Path) -> None:
@@ -52,7 +71,7 @@ def test_a_name_that_is_no_utf8_is_still_found(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\n.txt")).write_text("x", encoding="utf-8")
     (entry,) = walk(root(tmp_path))
     assert entry.key.endswith("/caf%E9%0A.txt")
-    assert entry.uri.endswith("/caf\ufffd\n.txt")
+    assert entry.uri.endswith("/caf%E9%0A.txt")
     assert read(entry, MOST, follow=False).data == b"x"
 
 
@@ -82,7 +101,8 @@ def test_links_are_not_followed_and_bad_ones_are_named(tmp_path: Path) -> None:
     (docs / "broken").symlink_to("nowhere")
     (docs / "same.md").symlink_to("real.md")
     (docs / "subtoo").symlink_to("sub")
-    found = {entry.uri: entry.error.what if entry.error else "" for entry in walk(root(docs))}
+    here = f"file://{tmp_path}/"
+    found = {one.uri.removeprefix(here): one.error.what if one.error else "" for one in walk(root(docs))}
     assert {uri for uri, what in found.items() if not what} == {"docs/real.md", "docs/sub/deep.md"}
     assert {uri for uri, what in found.items() if "loop" in what} == {"docs/a", "docs/b", "docs/sub/up", "docs/outside"}
     assert {uri for uri, what in found.items() if "leads out" in what} == {"docs/out.txt"}
