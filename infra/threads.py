@@ -1,46 +1,144 @@
 """Threads: conversations kept by LangGraph's own checkpointer in PostgreSQL, over a pool, encrypted.
 
-What the checkpointer keeps as blobs (lists, messages) is encrypted with the ledger's key. Plain strings of the
-state stand in clear inside its JSON column, for the database's roles alone.
+Every text of the state is encrypted with the ledger's key and bound to its thread. In clear stand the ids of threads,
+checkpoints and runs, the names and versions of channels, and values that are numbers or yes and no.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from psycopg import AsyncCursor
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from fiel.infra.database.errors import DatabaseMisfit, place, unavailable
-from fiel.infra.ledger.keys import Cipher
+from fiel.infra.database.errors import DatabaseMisfit, place, speaks_of_server, unavailable
+from fiel.infra.ledger.keys import Cipher, KeyUnavailable
 
 _LOCK = 7_241_339_102
 """Advisory lock under which the checkpointer's tables are made, so that two first starts do not collide."""
+WAIT = 10.0
+"""Longest wait for a connection, in seconds."""
+
+
+_THREAD: ContextVar[str] = ContextVar("thread")
+"""Whose blobs are being sealed or opened. Without one neither is possible."""
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerCipher:
-    """The ledger's cipher in the shape that LangGraph's serializer wants."""
+class ThreadCipher:
+    """The ledger's cipher in the shape that LangGraph's serializer wants. A blob opens in its own thread only."""
 
     cipher: Cipher
 
     def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
-        return self.cipher.key.id, self.cipher.seal("checkpoint", "", plaintext)
+        return self.cipher.key.id, self.cipher.seal("checkpoint", _THREAD.get(), plaintext)
 
     def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
-        return self.cipher.open("checkpoint", "", ciphertext, ciphername)
+        return self.cipher.open("checkpoint", _THREAD.get(), ciphertext, ciphername)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A string of the state on its way to the blobs: the checkpointer would write it in clear into its JSON column."""
+
+    text: str
+
+
+class ThreadSaver(AsyncPostgresSaver):
+    """LangGraph's checkpointer: each blob bound to its thread, texts among the blobs, errors in fiel's words."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any], cipher: Cipher, url: str) -> None:
+        super().__init__(pool, serde=EncryptedSerializer(ThreadCipher(cipher), JsonPlusSerializer()))
+        self._url = url
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        values = {
+            name: _Text(value) if isinstance(value, str) else value
+            for name, value in checkpoint["channel_values"].items()
+        }
+        sealed: Checkpoint = {**checkpoint, "channel_values": values}
+        return await super().aput(config, sealed, metadata, new_versions)
+
+    def _dump_blobs(
+        self, thread_id: str, checkpoint_ns: str, values: dict[str, Any], versions: ChannelVersions
+    ) -> list[tuple[str, str, str, str, str, bytes | None]]:
+        plain = {name: value.text if isinstance(value, _Text) else value for name, value in values.items()}
+        with _thread(thread_id):
+            return super()._dump_blobs(thread_id, checkpoint_ns, plain, versions)
+
+    def _dump_writes(self, thread_id: str, *rest: Any) -> list[tuple[str, str, str, str, str, int, str, str, bytes]]:
+        with _thread(thread_id):
+            return super()._dump_writes(thread_id, *rest)
+
+    async def _load_checkpoint_tuple(self, value: Any) -> CheckpointTuple:
+        with _thread(value["thread_id"]):
+            _refuse_clear_text(value)
+            return await super()._load_checkpoint_tuple(value)
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[Any]]:
+        with _in_words(self._url):
+            async with super()._cursor(pipeline=pipeline) as cursor:
+                yield cursor
+
+
+def _refuse_clear_text(row: Mapping[str, Any]) -> None:
+    """Whoever can write to the tables must not put words into a thread. Raises KeyUnavailable.
+
+    `row` is a checkpoint with its blobs (name, type, data) and pending writes (task, channel, type, data, …).
+    """
+    inline = (row["checkpoint"].get("channel_values") or {}).values()
+    types = [blob[1] for blob in row["channel_values"] or ()] + [write[2] for write in row["pending_writes"] or ()]
+    if any(isinstance(value, str | list | dict) for value in inline) or any(
+        b"+" not in kind and kind != b"empty" for kind in types
+    ):
+        raise KeyUnavailable(
+            "a value of the thread is not encrypted, so fiel has not written it",
+            where=f"thread {row['thread_id']}",
+            hint="Ask in another thread, and look for who else can write to the database",
+        )
+
+
+@contextmanager
+def _thread(name: str) -> Iterator[None]:
+    token = _THREAD.set(str(name))
+    try:
+        yield
+    finally:
+        _THREAD.reset(token)
+
+
+@contextmanager
+def _in_words(url: str) -> Iterator[None]:
+    """A server that fails is DatabaseUnavailable: also one that lends no connection in time."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if speaks_of_server(error):
+            raise unavailable(error, url) from error
+        raise
 
 
 def set_up(owner_url: str) -> None:
     """Make or bring up to date the checkpointer's tables, in the schema `fiel`, owned by `fiel_owner`.
 
-    Raises DatabaseUnavailable where the server does not answer.
+    Raises DatabaseUnavailable where the server does not answer, DatabaseMisfit for a role that may not make them.
     """
     try:
         with psycopg.connect(owner_url, autocommit=True, row_factory=dict_row, connect_timeout=10) as connection:
@@ -48,22 +146,29 @@ def set_up(owner_url: str) -> None:
             connection.execute("SET ROLE fiel_owner")
             connection.execute("SET search_path = fiel")
             PostgresSaver(connection).setup()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseMisfit(
+            "the tables of threads cannot be made by this role",
+            where=place(owner_url),
+            hint="Run `fiel db migrate` with FIEL_DATABASE_OWNER_URL",
+        ) from error
     except psycopg.OperationalError as error:
         raise unavailable(error, owner_url) from error
 
 
 async def _current(url: str) -> bool:
-    """Whether the tables are as this version of the checkpointer wants them."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=10) as connection:
-        exists = await (await connection.execute("SELECT to_regclass('fiel.checkpoint_migrations')")).fetchone()
-        if not exists or exists[0] is None:
-            return False
-        row = await (await connection.execute("SELECT max(v) FROM fiel.checkpoint_migrations")).fetchone()
-        return bool(row and row[0] is not None and row[0] >= len(PostgresSaver.MIGRATIONS) - 1)
+    """Whether the tables are as this version of the checkpointer wants them. Raises DatabaseUnavailable."""
+    with _in_words(url):
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=10) as connection:
+            exists = await (await connection.execute("SELECT to_regclass('fiel.checkpoint_migrations')")).fetchone()
+            if not exists or exists[0] is None:
+                return False
+            row = await (await connection.execute("SELECT max(v) FROM fiel.checkpoint_migrations")).fetchone()
+            return bool(row and row[0] is not None and row[0] >= len(PostgresSaver.MIGRATIONS) - 1)
 
 
 @asynccontextmanager
-async def open_saver(url: str, owner_url: str, cipher: Cipher, *, size: int = 8) -> AsyncIterator[AsyncPostgresSaver]:
+async def open_saver(url: str, owner_url: str, cipher: Cipher, *, size: int = 8) -> AsyncIterator[ThreadSaver]:
     """The checkpointer over a pool of the runtime role.
 
     `owner_url` makes the tables where they are missing; empty: they must be there. Raises DatabaseUnavailable,
@@ -80,12 +185,13 @@ async def open_saver(url: str, owner_url: str, cipher: Cipher, *, size: int = 8)
         kwargs={"autocommit": True, "prepare_threshold": 0, "connect_timeout": 10},
         min_size=1,
         max_size=size,
+        timeout=WAIT,
         configure=_adopt,
         open=False,
         name="fiel threads",
     )
     async with pool:
-        yield AsyncPostgresSaver(pool, serde=EncryptedSerializer(LedgerCipher(cipher), JsonPlusSerializer()))
+        yield ThreadSaver(pool, cipher, url)
 
 
 async def _adopt(connection: psycopg.AsyncConnection[Any]) -> None:
