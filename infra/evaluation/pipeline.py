@@ -35,6 +35,8 @@ CROSS_PASSAGE = ("cross", "cross_gap")
 CROSS_LIST = ("cross", "cross_top")
 CROSS_SENTENCE = ("cross", "cross_gap")
 CROSS_DRAFT = ("cross_passage", "cross_sentence")
+COSINES = frozenset({"similarity", "similarity_gap", "ahead", "top_similarity"})
+"""Features in cosines of the embedder: what is a high one differs from model to model. (`score` is scale-free.)"""
 
 
 @dataclass(slots=True)
@@ -77,10 +79,18 @@ _FLAT = Calibration(models={f"sentence{ending}": Logistic((), (), 0.0) for endin
 class Stages:
     """Models in the making. `fit_*` are called in order; `outcome` says what the graph would do with a case."""
 
-    def __init__(self, scorer: PairScorer, *, ridge: float = 3.0) -> None:
+    def __init__(self, scorer: PairScorer, *, ridge: float = 3.0, cosines: bool = True) -> None:
+        """`cosines` False: for the vectors of any embedder, so without features in the cosines of this one."""
         self.models: dict[str, Logistic] = {}
         self._scorer = scorer
         self._ridge = ridge
+        self._cosines = cosines
+
+    def _fit(
+        self, names: Sequence[str], rows: Sequence[Row], labels: Sequence[bool], weights: Sequence[float] | None = None
+    ) -> Logistic:
+        used = [name for name in names if self._cosines or name not in COSINES]
+        return fit(used, rows, labels, ridge=self._ridge, weights=weights)
 
     def order_before(self, one: Case) -> list[int]:
         """The order without the cross-encoder."""
@@ -115,7 +125,7 @@ class Stages:
             rows = [row for one in own for row in one.rows]
             labels = [index == one.sample.gold for one in own for index in range(len(one.rows))]
             if rows:
-                self.models[f"order{ending}"] = fit(ORDER, rows, labels, ridge=self._ridge)
+                self.models[f"order{ending}"] = self._fit(ORDER, rows, labels)
         rows, labels = [], []
         for one in known:
             if one.crossed:
@@ -123,7 +133,7 @@ class Stages:
                 rows += crossed
                 labels += [index == one.sample.gold for index in head]
         if rows:
-            self.models["order_crossed"] = fit((*ORDER, *CROSS_PASSAGE), rows, labels, ridge=self._ridge)
+            self.models["order_crossed"] = self._fit((*ORDER, *CROSS_PASSAGE), rows, labels)
 
     async def fit_relevance(self, cases: Sequence[Case]) -> None:
         """Is the question's article there at all?"""
@@ -135,7 +145,7 @@ class Stages:
                     rows.append((await self.order(one))[1])
                     labels.append(one.sample.inside)
             if rows:
-                self.models[f"relevance{ending}"] = fit(names, rows, labels, ridge=self._ridge)
+                self.models[f"relevance{ending}"] = self._fit(names, rows, labels)
 
     async def weigh(self, one: Case, order: Sequence[int], most: int = MOST) -> list[Weighed]:
         """Sentences of the first passages, by the models that there are."""
@@ -165,7 +175,7 @@ class Stages:
                         rows.append(old.row)
                         labels.append(one.gold(old.candidate.text))
             if any(labels):
-                self.models[f"sentence{ending}"] = fit(names, rows, labels, ridge=self._ridge)
+                self.models[f"sentence{ending}"] = self._fit(names, rows, labels)
 
     async def draft(self, one: Case, least: float = 0.0) -> tuple[list[Weighed], Row]:
         """The sentences that `extract` quotes, and the features that the judge sees."""
@@ -200,7 +210,7 @@ class Stages:
                 labels.append(good)
                 weights.append(unanswerable if tricky else 1.0)
             if rows:
-                self.models[f"answered{ending}"] = fit(names, rows, labels, ridge=self._ridge, weights=weights)
+                self.models[f"answered{ending}"] = self._fit(names, rows, labels, weights)
 
     async def fit(self, cases: Sequence[Case], *, unanswerable: float = 0.0) -> None:
         """All stages, in order."""

