@@ -50,6 +50,9 @@ class TooMany(FielError):
 
 def status_of(error: FielError) -> int:
     """HTTP status of an error."""
+    own = getattr(error, "status", None)
+    if isinstance(own, int):
+        return own
     if error.code in STATUS:
         return STATUS[error.code]
     if isinstance(error, NotPermitted):

@@ -19,6 +19,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from fiel.infra.api.app import create
+from fiel.infra.api.auth.custom import Place
 from fiel.infra.api.opening import service_of
 from fiel.infra.api.service import Service
 from fiel.infra.database.connect import Database
@@ -65,12 +66,17 @@ class Quiet(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(settings: Settings, urls: Urls, host: GraphHost) -> AsyncIterator[Server]:
+async def serving(
+    settings: Settings, urls: Urls, host: GraphHost, *, custom: Place | None = None
+) -> AsyncIterator[Server]:
     """A server over the database at `urls`, in this event loop. Several may serve the same database."""
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[Service]:
-        async with Database(urls.runtime, size=16) as database, service_of(settings, database, host) as service:
+        async with (
+            Database(urls.runtime, size=16) as database,
+            service_of(settings, database, host, custom=custom) as service,
+        ):
             yield service
 
     app = create(settings, opening)
