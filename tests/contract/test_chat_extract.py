@@ -8,8 +8,11 @@ import pytest
 from fiel.tools.chat import ChatRequest
 from fiel.tools.chat.extract import Extract
 from fiel.tools.errors import ModelUnavailable
+from fiel.tools.rerank.choosing import Weighed, chosen
+from fiel.tools.rerank.evidence import Candidate
 from fiel.tools.search import Passage
-from fiel.tools.text import content
+from fiel.tools.text import Span, content
+from fiel.tools.text.markup import Form
 from tests.passages import passage, passages
 
 
@@ -94,6 +97,63 @@ async def test_the_same_sentence_is_not_quoted_twice(extract: Extract) -> None:
     there = [passage("The mill was built in 1702.", 1), passage("The mill was built in 1702. It burnt.", 2)]
     completion = await extract.complete(request("When was the mill built?", there, "en"))
     assert completion.text.count("1702") == 1
+
+
+def test_a_second_sentence_earns_its_place() -> None:
+    def one(passage: int, index: int, logit: float, form: Form = "prose") -> Weighed:
+        candidate = Candidate(passage, index, Span(0, 1), f"{passage}.{index}", form)
+        return Weighed(candidate, {}, logit, 1 / (1 + math.exp(-logit)))
+
+    def places(*weighed: Weighed, code: bool = False) -> list[tuple[int, int]]:
+        picked = chosen(weighed, least=0.03, code=code)
+        return [(found.candidate.passage, found.candidate.index) for found in picked]
+
+    best = one(0, 1, 1.0)
+    assert places(best, one(0, 0, 0.0)) == [(0, 0), (0, 1)]
+    assert places(best, one(0, 2, -1.1)) == [(0, 1)], "far behind the first"
+    assert places(best, one(2, 0, 0.9), one(1, 0, 1.1)) == [(1, 0), (0, 1)], "the best passage speaks first"
+    assert places(best, one(0, 0, 0.5, "row")) == [(0, 1)], "a fragment"
+    assert places(one(0, 0, -3.0), one(0, 1, -3.9)) == [(0, 0)], "not worth quoting"
+    assert places(one(0, 0, 3.0, "code"), one(1, 0, -2.0)) == [(1, 0)]
+    assert places(one(0, 0, 3.0, "code"), one(1, 0, -2.0), code=True) == [(0, 0)]
+    assert places(one(0, 0, 3.0, "code"), one(1, 0, -5.0)) == [(0, 0)], "nothing else is worth quoting"
+    assert places(one(0, 0, 3.0, "heading"), one(1, 0, -2.0)) == [(1, 0)]
+
+
+MANUAL = """# Backup of the database
+
+The service keeps a backup of the database for 30 days.
+
+```
+# backup of the database kept by the service for how many days
+service backup database --keep 30
+```
+
+| Service | Backup of the database kept |
+|---|---|
+| database backup service | how many days: 30 |
+"""
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["For how many days does the service keep a backup of the database?", "¿Cuántos días? (backup database service)"],
+)
+async def test_prose_is_quoted_before_code_headings_and_rows(extract: Extract, question: str) -> None:
+    completion = await extract.complete(request(question, [passage(MANUAL)], "en"))
+    assert completion.text == "The service keeps a backup of the database for 30 days."
+
+
+async def test_code_is_quoted_where_it_is_asked_for(extract: Extract) -> None:
+    there = [passage("Backups matter.\n\n```\nservice backup database --keep 30\n```\n\nRestore them often.")]
+    completion = await extract.complete(request("Which command makes a backup of the database?", there, "en"))
+    assert completion.text.startswith("service backup database --keep 30")
+
+
+async def test_code_alone_is_still_quoted(extract: Extract) -> None:
+    there = [passage("```\nservice backup --keep 30\n```")]
+    completion = await extract.complete(request("How long does the service keep a backup?", there, "en"))
+    assert completion.text == "service backup --keep 30"
 
 
 @pytest.mark.parametrize("there", [[], [passage(" \n ")]])

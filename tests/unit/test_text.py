@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiel.tools.text import content, fold, names, numbers, sentences, stem, words
-from fiel.tools.text.questions import kind_of
+from fiel.tools.text.markup import pieces
+from fiel.tools.text.questions import kind_of, wants_code
 
 
 def cut(text: str) -> list[str]:
@@ -108,3 +109,69 @@ def test_words_of_scripts_without_spaces_are_pairs() -> None:
 )
 def test_kind_of_question(question: str, kind: str) -> None:
     assert kind_of(question) == kind
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        ("Which command ingests a folder?", True),
+        ("¿Con qué comando se pregunta?", True),
+        ("What is the código for it?", True),
+        ("What does FIEL_HOME mean?", True),
+        ("What does --json do?", True),
+        ("What does `ask` print?", True),
+        ("Who commanded the army in 1812?", False),
+        ("How well-known is it?", False),
+        ("¿Quién lo ordenó?", False),
+    ],
+)
+def test_questions_about_what_is_typed(question: str, code: bool) -> None:
+    assert wants_code(question) is code
+
+
+def parts(text: str) -> list[tuple[str, str]]:
+    return [(form, span.of(text)) for span, form in pieces(text)]
+
+
+def test_pieces_of_markdown() -> None:
+    text = (
+        "# Title\nOne. Two:\n```sh\n# no heading. no prose\n\nrun it\n```\nThree.\n\nUnder\n-----\n"
+        "| A | B |\n|:--|---|\n| a. A | b |\n| c | d |\n- item\n- other"
+    )
+    assert parts(text) == [
+        ("heading", "# Title"),
+        ("prose", "One."),
+        ("prose", "Two:"),
+        ("code", "# no heading. no prose\n\nrun it"),
+        ("prose", "Three."),
+        ("heading", "Under"),
+        ("heading", "| A | B |"),
+        ("row", "| a. A | b |"),
+        ("row", "| c | d |"),
+        ("prose", "item"),
+        ("prose", "other"),
+    ]
+
+
+def test_pieces_of_other_text_are_its_sentences() -> None:
+    for text in (
+        "#1 in the charts. C# | F#.",
+        "a | b. - c\n\n--\nd",
+        "It's 5 ``x`` y.",
+        "",
+        " \n ",
+        "One\ntwo. Three",
+    ):
+        assert [span for span, _ in pieces(text)] == list(sentences(text))
+
+
+def test_code_that_does_not_end_is_code() -> None:
+    assert parts("Do:\n~~~\nx = 1\n```\ny") == [("prose", "Do:"), ("code", "x = 1\n```\ny")]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=st.sampled_from("aA .\n#`|-=~\r\t")))
+def test_pieces_are_in_order_and_hold_something(text: str) -> None:
+    spans = [span for span, _ in pieces(text)]
+    assert all(one.end <= other.start for one, other in pairwise(spans))
+    assert all(span.of(text).strip() == span.of(text) != "" for span in spans)

@@ -5,6 +5,7 @@ from fiel.tools.rerank.choosing import Weighed, chosen, weigh
 from fiel.tools.rerank.cross_encoder import PairScorer
 from fiel.tools.rerank.grading import read
 from fiel.tools.rerank.logistic import Calibration, calibration
+from fiel.tools.text.questions import wants_code
 
 
 class Extract:
@@ -25,7 +26,7 @@ class Extract:
     @property
     def version(self) -> str:
         scorer = self._scorer.version if self._scorer else "none"
-        return f"extract:{scorer}:{self._calibrated.digest[:12]}"
+        return f"extract:2:{scorer}:{self._calibrated.digest[:12]}"
 
     @property
     def writes(self) -> bool:
@@ -42,7 +43,8 @@ class Extract:
             calibrated=self._calibrated,
         )
         least = self._calibrated.threshold("second", request.language)
-        sentences = tuple(_sentence(one) for one in chosen(weighed, least=least, most=self._most))
+        picked = chosen(weighed, least=least, most=self._most, code=wants_code(request.question))
+        sentences = tuple(map(_sentence, picked))
         return Completion(
             text=" ".join(sentence.text for sentence in sentences),
             usage=Usage(),

@@ -7,12 +7,11 @@ what they refuse though it is true, and what slips past them stands in `tests/un
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from fiel.tools.judge import Label, SentenceJudgement
 from fiel.tools.judge.quantities import misattributed, misdated, mismeasured, unit_of
 from fiel.tools.judge.wording import NEGATING, clauses, negated_elsewhere, negations, opposes, says_more
-from fiel.tools.rerank.evidence import alike
+from fiel.tools.rerank.evidence import alike, neighbours
 from fiel.tools.text import Word, content, names, numbers, sentences, words
 from fiel.tools.text.words import fold
 
@@ -199,13 +198,6 @@ def _frame(forms: Sequence[Word]) -> list[str]:
 
 def share_missing(sentence: str, quoted: str) -> float:
     """A malus for words that bind differently: the share of neighbouring pairs of `sentence` that stand apart."""
-    own = [word.form for word in words(sentence) if word.content]
-    theirs = [word.form for word in words(quoted) if word.content]
-    pairs = set(pairwise(own))
-    if not pairs:
-        return 0.0
-    places: dict[str, list[int]] = {}
-    for index, form in enumerate(theirs):
-        places.setdefault(form, []).append(index)
-    near = sum(any(abs(i - j) <= 3 for i in places.get(a, ()) for j in places.get(b, ())) for a, b in pairs)
-    return 0.2 * (1.0 - near / len(pairs))
+    own, theirs = ([word.form for word in words(text) if word.content] for text in (sentence, quoted))
+    share = neighbours(own, theirs, apart=3)
+    return 0.0 if share is None else 0.2 * (1.0 - share)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fiel.tools.rerank import Ranking
 from fiel.tools.rerank.cross_encoder import PairScorer
-from fiel.tools.rerank.grading import Row, list_row, passage_rows, read
+from fiel.tools.rerank.grading import Row, best_first, list_row, passage_rows, read
 from fiel.tools.rerank.logistic import Calibration, calibration, finite
 from fiel.tools.search import Passage
 
@@ -37,21 +37,20 @@ class Crossed:
         reading = read(question, passages)
         rows = passage_rows(reading)
         first = self._calibrated.model("order")
-        before = [first.logit(row) for row in rows]
-        order = sorted(range(len(passages)), key=lambda index: (-before[index], index))
+        order = best_first([first.logit(row) for row in rows])
         head = order[: self._most]
         crossed = finite(
             await self._scorer.scores(question, [passages[index]["text"] for index in head]), len(head), "rerank"
         )
         second = self._calibrated.model("order_crossed")
-        scores = {i: second.logit({**rows[i], **cross_row(crossed, n)}) for n, i in enumerate(head)}
-        floor = min(scores.values()) - 1.0
-        for place, index in enumerate(order[self._most :]):
-            scores[index] = floor - place
-        final = sorted(range(len(passages)), key=lambda index: (-scores[index], index))
+        known = {i: second.logit({**rows[i], **cross_row(crossed, n)}) for n, i in enumerate(head)}
+        floor = min(known.values()) - 1.0
+        known |= {index: floor - place for place, index in enumerate(order[self._most :])}
+        scores = [known[index] for index in range(len(passages))]
+        final = best_first(scores)
         row = {**list_row(reading, rows, final), **cross_row(crossed, head.index(final[0]))}
         relevance = self._calibrated.model("relevance_crossed").probability(row)
-        return Ranking(tuple(final), tuple(scores[index] for index in range(len(passages))), relevance)
+        return Ranking(tuple(final), tuple(scores), relevance)
 
 
 def cross_row(crossed: Sequence[float], index: int) -> Row:

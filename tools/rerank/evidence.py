@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
-from fiel.tools.text import Span, Word, content, names, numbers, sentences, words
+from fiel.tools.text import Span, Word, content, names, numbers, words
+from fiel.tools.text.markup import Form, pieces
 from fiel.tools.text.questions import Kind, kind_of
 from fiel.tools.text.words import fold
 
@@ -147,13 +149,19 @@ def fits(question: Asked, text: str) -> float:
 
 def together(question: Asked, text: str) -> float:
     """Share of neighbouring pairs of the question's content words that are near each other in `text` as well."""
-    pairs = list(zip(question.words, question.words[1:], strict=False))
+    share = neighbours(question.words, [word.form for word in _pieces(text)[0]], apart=2)
+    return 0.0 if share is None else share
+
+
+def neighbours(own: Sequence[str], theirs: Sequence[str], *, apart: int) -> float | None:
+    """Share of the neighbouring pairs of `own` that stand at most `apart` places apart in `theirs`, if any."""
+    pairs = set(pairwise(own))
     if not pairs:
-        return 0.0
+        return None
     places: dict[str, list[int]] = {}
-    for index, word in enumerate(_pieces(text)[0]):
-        places.setdefault(word.form, []).append(index)
-    near = sum(any(abs(i - j) <= 2 for i in places.get(one, ()) for j in places.get(other, ())) for one, other in pairs)
+    for index, form in enumerate(theirs):
+        places.setdefault(form, []).append(index)
+    near = sum(any(abs(i - j) <= apart for i in places.get(a, ()) for j in places.get(b, ())) for a, b in pairs)
     return near / len(pairs)
 
 
@@ -171,28 +179,29 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence that might answer."""
+    """A sentence that might answer, or where a text has them a block of code, a row of a table or a heading."""
 
     passage: int
     index: int
     """Its number within its passage."""
     span: Span
     text: str
+    form: Form = "prose"
 
 
 def candidates(texts: Sequence[str]) -> list[Candidate]:
-    """All sentences of `texts`."""
+    """All sentences of `texts`, and what else may be quoted from them."""
     return [
-        Candidate(number, index, span, span.of(text))
+        Candidate(number, index, span, span.of(text), form)
         for number, text in enumerate(texts)
-        for index, span in enumerate(sentences(text))
+        for index, (span, form) in enumerate(pieces(text))
     ]
 
 
 def features(
     question: Asked, found: Sequence[Candidate], texts: Sequence[str], titles: Sequence[str], rarity: Rarity
-) -> list[list[float]]:
-    """For each candidate its features, named by `NAMES`. `titles` are titles and headings of the passages."""
+) -> list[dict[str, float]]:
+    """For each candidate its features by `NAMES`. `titles` are titles and headings of the passages."""
     joint = [f"{title} {text}" for title, text in zip(titles, texts, strict=True)]
     by_passage = [_pieces(there) for there in joint]
     whole = [coverage(question, matches(question, there), rarity) for there in joint]
@@ -206,21 +215,20 @@ def features(
         if candidate.index and number:
             joined = {word: max(value, direct[number - 1][word]) for word, value in joined.items()}
         there = by_passage[candidate.passage]
-        rows.append(
-            [
-                cover[number],
-                coverage(question, joined, rarity),
-                whole[candidate.passage],
-                together(question, candidate.text),
-                fits(question, candidate.text),
-                min(1.0, len(own[1] - set(question.words)) / 12),
-                held(question.names, own[2]),
-                held(question.names, there[2]),
-                held(question.numbers, own[3]),
-                float(candidate.index == 0),
-                math.log1p(len(own[0])),
-                cover[number] - best,
-                1.0 / (1 + candidate.passage),
-            ]
+        values = (
+            cover[number],
+            coverage(question, joined, rarity),
+            whole[candidate.passage],
+            together(question, candidate.text),
+            fits(question, candidate.text),
+            min(1.0, len(own[1] - set(question.words)) / 12),
+            held(question.names, own[2]),
+            held(question.names, there[2]),
+            held(question.numbers, own[3]),
+            float(candidate.index == 0),
+            math.log1p(len(own[0])),
+            cover[number] - best,
+            1.0 / (1 + candidate.passage),
         )
+        rows.append(dict(zip(NAMES, values, strict=True)))
     return rows

@@ -4,10 +4,9 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fiel.tools.rerank.evidence import (
-    NAMES,
     Asked,
     Candidate,
     Rarity,
@@ -46,6 +45,11 @@ def read(question: str, passages: Sequence[Passage]) -> Reading:
     """Cut the passages into sentences and learn which words are rare among them."""
     found = tuple(candidates([passage["text"] for passage in passages]))
     return Reading(asked(question), passages, found, Rarity(candidate.text for candidate in found))
+
+
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Indices of `scores`, the highest first, equal ones in their order."""
+    return sorted(range(len(scores)), key=lambda index: (-scores[index], index))
 
 
 def heading(passage: Passage) -> str:
@@ -118,19 +122,12 @@ def sentence_rows(reading: Reading, order: Sequence[int], most: int) -> tuple[li
     chosen = list(order[:most])
     texts = [reading.passages[index]["text"] for index in chosen]
     titles = [heading(reading.passages[index]) for index in chosen]
-    moved = [
-        Candidate(place, one.index, one.span, one.text)
-        for place, index in enumerate(chosen)
-        for one in reading.of(index)
-    ]
+    moved = [replace(one, passage=place) for place, index in enumerate(chosen) for one in reading.of(index)]
     top = max((similarity(passage) for passage in reading.passages), default=0.0)
     fused = max((float(passage["score"]) for passage in reading.passages), default=0.0)
-    rows = []
-    for candidate, values in zip(moved, features(reading.question, moved, texts, titles, reading.rarity), strict=True):
-        row = dict(zip(NAMES, values, strict=True))
+    rows = features(reading.question, moved, texts, titles, reading.rarity)
+    for candidate, row in zip(moved, rows, strict=True):
         passage = reading.passages[chosen[candidate.passage]]
         row["similarity_gap"] = similarity(passage) - top
         row["score_gap"] = float(passage["score"]) - fused
-        rows.append(row)
-    found = [Candidate(chosen[one.passage], one.index, one.span, one.text) for one in moved]
-    return found, rows
+    return [replace(one, passage=chosen[one.passage]) for one in moved], rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fiel.tools.rerank import Ranking
 from fiel.tools.rerank.choosing import suffix
-from fiel.tools.rerank.grading import list_row, passage_rows, read
+from fiel.tools.rerank.grading import best_first, list_row, passage_rows, read
 from fiel.tools.rerank.logistic import Calibration, calibration
 from fiel.tools.search import Passage
 
@@ -35,6 +35,6 @@ class Overlap:
         ending = suffix(None, passages, language)
         model = self._calibrated.model(f"order{ending}")
         scores = [model.logit(row) for row in rows]
-        order = sorted(range(len(passages)), key=lambda index: (-scores[index], index))
+        order = best_first(scores)
         relevance = self._calibrated.model(f"relevance{ending}").probability(list_row(reading, rows, order))
         return Ranking(tuple(order), tuple(scores), relevance)

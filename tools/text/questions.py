@@ -1,6 +1,7 @@
 """What kind of thing a question asks for, by its question word."""
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Literal
 
@@ -37,6 +38,10 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("reason", r"\bwhy\b|what (caused|reason|led)|\bpor que\b|\bwarum\b|\bpourquoi\b|\bperche\b"),
     ("manner", r"\bhow\b|\bcomo\b|\bcomment\b|\bwie\b"),
 )
+_CODE = re.compile(
+    r"`|(?<!\w)--?[a-z]|\b[A-Z0-9]+_[A-Z0-9_]+\b|(?i:\b(?:commands?|command lines?|code|snippets?|syntax|scripts?"
+    r"|comandos?|instruccion(?:es)?|codigo|sintaxis|ordenes)\b)"
+)
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
 
 
@@ -47,3 +52,9 @@ def kind_of(question: str) -> Kind:
     found = [(match.start(), order, kind) for order, (kind, pattern) in enumerate(_COMPILED)
              if (match := pattern.search(folded))]  # fmt: skip
     return min(found)[2] if found else "thing"
+
+
+def wants_code(question: str) -> bool:
+    """Whether `question` asks for something to type: a command, an option, a setting."""
+    plain = unicodedata.normalize("NFKD", question)
+    return bool(_CODE.search("".join(char for char in plain if not unicodedata.combining(char))))
