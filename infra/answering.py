@@ -10,6 +10,7 @@ from langchain_core.messages import HumanMessage
 from fiel.graphs.answer.graph import Graph
 from fiel.graphs.answer.options import Options
 from fiel.infra.callers import KEY
+from fiel.infra.outward import outward
 from fiel.tools.principal import Principal
 
 _THREADS = uuid.UUID("6f1f9b0e-5c0e-4f0e-9d57-0f6f6b1d2a11")
@@ -54,7 +55,7 @@ def answer_object(
     A run that failed at its first hop has left no more than outcome, reason and words.
     """
     judgement = state.get("judgement") or {}
-    return {
+    answer = {
         "run_id": run,
         "trace_id": run.replace("-", ""),
         "thread_id": thread,
@@ -72,3 +73,5 @@ def answer_object(
         "timings": dict(timings),
         "usage": state.get("usage", {"input_tokens": 0, "output_tokens": 0, "cost": "0.000000"}),
     }
+    plain: dict[str, Any] = outward(answer)
+    return plain

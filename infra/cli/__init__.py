@@ -9,7 +9,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script. Always ends in SystemExit with the status of `interfaces`."""
     from fiel.infra.cli.app import run
 
-    # A polite end is the same as an interrupt: what was started is stopped, what was opened is closed.
+    # A polite end is the same as an interrupt: what was started is stopped, what was opened is closed. A shell without
+    # job control starts what it puts into the background with interrupts ignored, which would ignore both.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 

@@ -37,7 +37,7 @@ def verdict_line(verdict: dict[str, Any]) -> str:
     from rich.markup import escape
 
     colour = {"allow": "green", "not_run": "dim", "flag": "yellow", "redact": "cyan"}.get(verdict["action"], "red")
-    score = f" score {verdict['score']} of {verdict['threshold']}" if verdict["action"] != "not_run" else ""
+    score = f" score {verdict['score']:g} of {verdict['threshold']:g}" if verdict["action"] != "not_run" else ""
     reason = "" if verdict["reason"] == "ok" else f" {verdict['reason']}"
     stage = f"{verdict['stage']:<8}" if "stage" in verdict else ""
     return f"[{colour}]{verdict['action']:<8}[/] {stage}{escape(verdict['check'])}{escape(reason)}[dim]{score}[/dim]"

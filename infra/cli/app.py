@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fiel.infra.cli.output import INTERRUPTED, report, report_crash, report_usage
+from fiel.infra.cli.output import report, report_crash, report_interrupt, report_usage
 from fiel.tools.errors import FielError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -23,6 +23,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("database", "Migrate the schema; show its status."),
 }
 """Command to the module that holds it, and its line in `fiel --help`, which loads none of them."""
+
+KEPT = {
+    "demo": "Documents and vectors that were written stay; `fiel demo` goes on from there",
+    "ingest": "Documents and vectors that were written stay; the same command goes on from there",
+    "ask": "Nothing of an unfinished answer is kept; ask again",
+    "db": "A migration that was not complete is rolled back; the same command goes on from there",
+}
+"""What an interrupt leaves, for the commands that write."""
 
 
 class Commands(click.Group):
@@ -72,7 +80,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return report_usage(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return report_interrupt(KEPT.get(next(iter(arguments), ""), ""), as_json=as_json)
     except BrokenPipeError:
         # Whoever read us has gone (`fiel … | head`): nothing more can be said, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

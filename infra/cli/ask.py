@@ -1,6 +1,6 @@
 """`fiel ask`: one question, or one a line."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,10 @@ from fiel.infra.cli.output import Result
 from fiel.infra.cli.text import clean
 from fiel.infra.settings import Settings
 from fiel.tools.errors import UsageError
+
+if TYPE_CHECKING:
+    from fiel.graphs.answer.options import Options
+    from fiel.infra.compose import House
 
 
 @command("ask")
@@ -46,6 +50,7 @@ async def ask(
     from fiel.infra.compose import open_house
 
     async with open_house(settings) as house:
+        _require(house, options)
 
         async def work(text: str) -> dict[str, Any]:
             return await house.ask(Question(clean(text, "QUESTION"), principal, options, thread))
@@ -56,3 +61,12 @@ async def ask(
             return await lines.serve(work)
         answer = await work(str(question))
     return Result(answer, lambda: show_answer(answer), STATUS[answer["outcome"]])
+
+
+def _require(house: "House", options: "Options") -> None:
+    """Raises PolicyError or UsageError, which name it, where there is no such bundle, chat model or prompt."""
+    from fiel.graphs.answer.prompt_files import prompts
+
+    house.services.policies.bundle(options.policy)
+    house.services.chat(options.chat)
+    prompts(options.prompt)

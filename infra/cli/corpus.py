@@ -8,6 +8,7 @@ from fiel.infra.cli.callers import caller_options, principal_of
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, NO, USAGE, Result
 from fiel.infra.cli.text import clean
+from fiel.infra.outward import outward
 from fiel.infra.settings import Settings
 from fiel.tools.errors import UsageError
 
@@ -66,7 +67,7 @@ def show_report(report: "Report") -> None:
     click.echo(f"documents: {', '.join(f'{number} {name}' for name, number in counts.items() if number) or 'none'}")
     click.echo(f"chunks: {report.embedded} embedded, {report.reused} reused, {report.dropped} deleted")
     click.echo(f"{report.seconds:.1f} s")
-    if report.curators_only:
+    if report.curators_only and (report.added or report.updated or report.unchanged):
         click.secho("Only curators and administrators can read them: --allow GROUP opens them to others.", fg="yellow")
 
 
@@ -113,7 +114,8 @@ async def search(
 def hit(passage: "Passage") -> dict[str, Any]:
     """A passage in the shape of the interfaces."""
     names = ("document", "uri", "chunk", "version", "text", "score", "dense_rank", "text_rank")
-    return {name: passage[name] for name in names}  # type: ignore[literal-required]
+    plain: dict[str, Any] = outward({name: passage[name] for name in names})  # type: ignore[literal-required]
+    return plain
 
 
 def _show_hits(hits: list[dict[str, Any]]) -> None:
@@ -124,7 +126,7 @@ def _show_hits(hits: list[dict[str, Any]]) -> None:
     for number, one in enumerate(hits, 1):
         ranks = f"meaning {one['dense_rank'] or '–'}, words {one['text_rank'] or '–'}"
         console.print(
-            f"[bold]{number}[/bold] {escape(one['uri'])}  [dim]{one['score']} ({ranks})[/dim]", soft_wrap=True
+            f"[bold]{number}[/bold] {escape(one['uri'])}  [dim]{one['score']:.3f} ({ranks})[/dim]", soft_wrap=True
         )
         console.print(f"    {escape(' '.join(one['text'].split()))}\n")
     if not hits:

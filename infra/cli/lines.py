@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from fiel.infra.cli.output import DONE, write_json
@@ -20,27 +19,40 @@ Work = Callable[[str], Awaitable[dict[str, Any]]]
 """From the text of a line to the object that answers it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the input."""
-
-    text: str
-    id: Any = None
-    has_id: bool = False
-
-
-def read(raw: str) -> Line:
-    """A string, or an object `{"text", "id"}`. Raises UsageError for anything else."""
+def parsed(raw: str) -> Any:
+    """The JSON value of a line. Raises UsageError."""
     try:
-        value = json.loads(raw)
-        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
-    except ValueError as error:
-        raise UsageError(f"a line is not JSON in UTF-8: {error}", where="standard input") from error
-    if isinstance(value, str):
-        return Line(value)
-    if isinstance(value, dict) and isinstance(value.get("text"), str) and not value.keys() - {"text", "id"}:
-        return Line(value["text"], value.get("id"), "id" in value)
-    raise UsageError('a line is a string or {"text": …, "id": …}', where="standard input")
+        return json.loads(raw, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"a line is not JSON: {error}", where="standard input") from error
+
+
+def identity(value: Any) -> dict[str, Any]:
+    """`{"id": …}` where the line has one that can be said again, also if the rest of it is wrong."""
+    return {"id": value["id"]} if isinstance(value, dict) and "id" in value and _is_text(value["id"]) else {}
+
+
+def text_of(value: Any) -> str:
+    """The text of a string, or of an object `{"text", "id"}`. Raises UsageError for anything else."""
+    text = value.get("text") if isinstance(value, dict) and not value.keys() - {"text", "id"} else value
+    if not isinstance(text, str):
+        raise UsageError('a line is a string or {"text": …, "id": …}', where="standard input")
+    if not _is_text(value):
+        raise UsageError("a line holds half of a surrogate pair, which is no character", where="standard input")
+    return text
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether `value` can be written as UTF-8: JSON can spell half of a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 async def serve(work: Work, out: TextIO | None = None, source: TextIO | None = None, width: int = WIDTH) -> int:
@@ -68,13 +80,13 @@ async def serve(work: Work, out: TextIO | None = None, source: TextIO | None = N
 
 
 async def _answer(work: Work, raw: str) -> dict[str, Any]:
-    line = Line("")
+    named: dict[str, Any] = {}
     try:
-        line = read(raw)
-        answer = await work(line.text)
+        value = parsed(raw)
+        named = identity(value)
+        return named | await work(text_of(value))
     except FielError as error:
-        answer = {"error": error.public()}
-    return {"id": line.id, **answer} if line.has_id else answer
+        return named | {"error": error.public()}
 
 
 async def _incoming(source: TextIO) -> AsyncIterator[str]:

@@ -2,33 +2,48 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
+    from dataclasses import Field
+
     from fiel.graphs.answer.options import Options
 
 
 def options_of(collection: str, given: Sequence[str]) -> "Options":
-    """Options of a run over `collection`. Raises UsageError for an unknown name or a value of the wrong kind.
+    """Options of a run over `collection`. Raises UsageError for an unknown name or an impossible value.
 
     Whether the caller may set them is for the graph to say.
     """
     from fiel.graphs.answer.options import Options
 
-    kinds: dict[str, type[str] | type[int]] = {
-        spec.name: int if isinstance(spec.default, int) else str for spec in fields(Options)
-    }
+    known = {spec.name: spec for spec in fields(Options)}
     values: dict[str, str | int] = {"collection": collection}
     for pair in given:
         name, equals, value = pair.partition("=")
-        if not equals or name not in kinds:
+        if name not in known:
             raise UsageError(
-                f"there is no option {name!r}", where="--option", hint=f"Write K=V; options: {', '.join(kinds)}"
+                f"there is no option {name!r}", where="--option", hint=f"Write K=V; options: {', '.join(known)}"
             )
-        try:
-            values[name] = kinds[name](value)
-        except ValueError as error:
-            raise UsageError(f"option {name} must be a whole number", where="--option") from error
+        if not equals:
+            raise UsageError(f"option {name} has no value", where="--option", hint=f"Write {name}=VALUE")
+        values[name] = _value(known[name], value)
     return Options(**values)  # type: ignore[arg-type]
+
+
+def _value(spec: "Field[Any]", given: str) -> str | int:
+    """`given` as the option's kind, within its range."""
+    if not isinstance(spec.default, int):
+        return given
+    least, most = spec.metadata["least"], spec.metadata["most"]
+    try:
+        number = int(given)
+    except ValueError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise UsageError(
+            f"option {spec.name} must be a whole number from {least} to {most}, not {given!r}", where="--option"
+        ) from None
+    return number

@@ -68,6 +68,16 @@ def report_usage(error: click.ClickException, *, as_json: bool) -> int:
     return report(UsageError(error.format_message(), where=where, hint=f"See `{where} --help`"), as_json=as_json)
 
 
+def report_interrupt(kept: str, *, as_json: bool) -> int:
+    """The command was interrupted; `kept` says what stays of its work. Returns the exit status."""
+    if as_json:
+        write_json({"error": {"code": "interrupted", "what": "interrupted", "where": "", "hint": kept}})
+    click.secho("interrupted", fg="yellow", err=True)
+    if kept:
+        click.echo(f" hint: {kept}", err=True)
+    return INTERRUPTED
+
+
 def report_crash(error: Exception, *, as_json: bool) -> int:
     """An error nobody foresaw: a fault of fiel's. The traceback goes to standard error, for the report of it."""
     traceback.print_exception(error)

@@ -9,6 +9,7 @@ import click
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, NO, Result
 from fiel.infra.cli.text import clean
+from fiel.infra.outward import outward
 from fiel.infra.settings import Settings
 from fiel.policies.types import STAGES, Decision, Stage, Status, Verdict
 from fiel.tools.errors import UsageError
@@ -124,11 +125,14 @@ async def check(settings: Settings, stage: str, name: str, by_line: bool, text: 
 
 def as_plain(decision: Decision) -> dict[str, Any]:
     """A decision on one text, in the shape of the interfaces."""
-    return {
-        "action": decision.action,
-        "verdicts": [_verdict(one) for one in decision.verdicts],
-        "text": decision.parts[0],
-    }
+    plain: dict[str, Any] = outward(
+        {
+            "action": decision.action,
+            "verdicts": [_verdict(one) for one in decision.verdicts],
+            "text": decision.parts[0],
+        }
+    )
+    return plain
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def _show_decision(value: dict[str, Any]) -> None:
     for verdict in value["verdicts"]:
         action = click.style(f"{verdict['action']:<8}", fg=COLOURS[verdict["action"]] or None)
         where = ", ".join(f"{span['kind']} {span['start']}–{span['end']}" for span in verdict["spans"])
-        score = "" if verdict["action"] == "not_run" else f"  {verdict['score']} of {verdict['threshold']}"
+        score = "" if verdict["action"] == "not_run" else f"  {verdict['score']:g} of {verdict['threshold']:g}"
         reason = "" if verdict["reason"] in ("ok", "not_run") else f"  {verdict['reason']}"
         click.echo(f"{action} {verdict['check']:<10}{score}{reason}" + (f"  ({where})" if where else ""))
     if value["action"] == "redact":

