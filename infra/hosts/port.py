@@ -23,6 +23,13 @@ MODES: tuple[str, ...] = (
 )
 """The nine stream modes of the protocol."""
 
+PROTOCOL = "protocol"
+"""Not a mode of clients: asked for alone, a run yields the events of the newer transport (`POST …/stream/events`).
+
+Each HostEvent is then one of LangGraph's version 3 events: `event` its method and namespace (`messages|ns`), `data`
+`{"type": "event", "method", "params": {"namespace", "timestamp", "data", …}}`.
+"""
+
 
 class UnknownGraph(UsageError):
     """No graph of this name is served."""

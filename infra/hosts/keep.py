@@ -1,0 +1,50 @@
+"""What is done with whole threads in a checkpointer: copied, cut back, undone."""
+
+from collections import defaultdict
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+
+from fiel.infra.hosts.port import ThreadRef
+from fiel.tools.sql import load
+
+_SQL = load("fiel.infra.hosts", "keep.sql")
+
+
+async def copy_thread(saver: BaseCheckpointSaver[Any], source: ThreadRef, target: ThreadRef) -> None:
+    """Copy every checkpoint with its pending writes.
+
+    One by one through the checkpointer, not as rows: what is kept is sealed for its own thread.
+    """
+    async for found in saver.alist({"configurable": {"thread_id": source.checkpoint_thread}}):
+        await _copy(saver, found, target.checkpoint_thread)
+
+
+async def _copy(saver: BaseCheckpointSaver[Any], found: CheckpointTuple, thread: str) -> None:
+    space = found.config["configurable"].get("checkpoint_ns", "")
+    parent = (found.parent_config or {}).get("configurable", {}).get("checkpoint_id")
+    under: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": space, "checkpoint_id": parent}}
+    versions = dict(found.checkpoint["channel_versions"])
+    placed = await saver.aput(under, found.checkpoint, found.metadata, versions)
+    writes: dict[str, list[tuple[str, Any]]] = defaultdict(list)
+    for task, channel, value in found.pending_writes or ():
+        writes[task].append((channel, value))
+    for task, made in writes.items():
+        await saver.aput_writes(placed, made, task)
+
+
+async def prune(saver: BaseCheckpointSaver[Any], thread: ThreadRef) -> None:
+    """Keep the latest checkpoint of each namespace."""
+    await saver.aprune([thread.checkpoint_thread], strategy="keep_latest")
+
+
+async def forget_run(saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id: str) -> None:
+    """Forget the checkpoints that a run made. What it answered to an interrupt of an earlier run stays answered."""
+    if not isinstance(saver, AsyncPostgresSaver):
+        await saver.adelete_for_runs([run_id])
+        return
+    values = {"thread": thread.checkpoint_thread, "run": run_id}
+    async with saver._cursor() as cursor, cursor.connection.transaction():
+        await cursor.execute(_SQL["forget_writes"], values)
+        await cursor.execute(_SQL["forget_checkpoints"], values)
