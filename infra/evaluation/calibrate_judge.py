@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from fiel.infra import models
+from fiel.infra.evaluation.threshold import Chosen, choose
 from fiel.infra.settings import load
 from fiel.tools.errors import FielError, SettingsError, UsageError
-from fiel.tools.judge.calibration import Chosen, choose
 from fiel.tools.judge.model import ModelJudge
 from fiel.tools.text import sentences
 

@@ -27,10 +27,17 @@ def share(hits: Sequence[bool]) -> Figure:
     n = len(hits)
     if n == 0:
         return Figure(math.nan, math.nan, math.nan, 0)
-    p = sum(hits) / n
+    return Figure(sum(hits) / n, *wilson(sum(hits), n), n)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of the share `hits / n` (Wilson 1927); all of it where `n` is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    p = hits / n
     centre = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    return Figure(p, max(0.0, centre - half), min(1.0, centre + half), n)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def mean(values: Sequence[float], *, draws: int = 1000, seed: int = 1) -> Figure:

@@ -151,6 +151,7 @@ def passage(text: str = "The eagle landed in 1969.") -> Passage:
         "score": "0.500000",
         "dense_rank": 1,
         "text_rank": 1,
+        "similarity": None,
     }
 
 

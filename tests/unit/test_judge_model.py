@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from fiel.infra.evaluation.threshold import Rate, choose
 from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
 from fiel.tools.errors import ModelTimeout, ModelUnreadable
 from fiel.tools.judge import Judgement, SentenceJudgement
-from fiel.tools.judge.calibration import Rate, choose
 from fiel.tools.judge.model import BAR, ModelJudge, Thresholds, at_bar, p_yes
 from fiel.tools.judge.prompts import Prompts
 from fiel.tools.search import Passage
@@ -32,6 +32,7 @@ def passage(text: str, title: str = "Apollo") -> Passage:
         "score": "0.5",
         "dense_rank": 1,
         "text_rank": 1,
+        "similarity": None,
     }
 
 

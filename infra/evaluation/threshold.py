@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Z = 1.959964
-"""Quantile of the normal distribution for intervals of 95 %."""
+from fiel.infra.evaluation.statistics import auc, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +20,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        if not self.of:
-            return 0.0, 1.0
-        share, square = self.value, Z * Z / self.of
-        middle = (share + square / 2) / (1 + square)
-        half = Z / (1 + square) * math.sqrt(share * (1 - share) / self.of + square / (4 * self.of))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return wilson(self.hits, self.of)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -65,11 +59,5 @@ def choose(scored: Sequence[tuple[float, bool]], *, false_yes: float = 0.05) -> 
         threshold=threshold,
         true_yes=Rate(sum(score >= threshold for score in right), len(right)),
         false_yes=Rate(sum(score >= threshold for score in wrong), len(wrong)),
-        auc=_auc(right, wrong),
+        auc=auc(right, wrong),
     )
-
-
-def _auc(right: Sequence[float], wrong: Sequence[float]) -> float:
-    """Probability that a pair labelled True scores above one labelled False; a tie counts half."""
-    won = sum((one > other) + (one == other) / 2 for one in right for other in wrong)
-    return won / (len(right) * len(wrong))
