@@ -1,11 +1,10 @@
 """Parts of long lists."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
-U = TypeVar("U")
 Order = Literal["asc", "desc"]
 
 
@@ -32,9 +31,6 @@ class Page(Generic[T]):
     def next(self) -> int | None:
         """Where the next part begins."""
         return self.offset + len(self.items) if self.more else None
-
-    def map(self, change: Callable[[T], U]) -> "Page[U]":
-        return replace(self, items=[change(one) for one in self.items])  # type: ignore[return-value,arg-type]
 
 
 def cut(rows: Sequence[T], window: Window) -> Page[T]:

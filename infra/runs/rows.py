@@ -1,7 +1,7 @@
 """Queries of named files: prepared, binary, rows as dictionaries."""
 
 from collections.abc import Mapping
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import orjson
 from psycopg import AsyncConnection, AsyncCursor
@@ -15,7 +15,7 @@ Connection = AsyncConnection[Any]
 async def run(connection: Connection, sql: str, values: Mapping[str, Any]) -> AsyncCursor[Row]:
     """Execute one query."""
     cursor = connection.cursor(row_factory=dict_row, binary=True)
-    await cursor.execute(cast("LiteralString", sql), values, prepare=True)
+    await cursor.execute(sql, values, prepare=True)
     return cursor
 
 

@@ -1,4 +1,4 @@
 """Routes: one module a topic, each with a `router`."""
 
-NAMES = ("system",)
+NAMES = ("system", "assistants", "crons", "threads", "state", "store")
 """Modules whose routers the application includes, in this order."""

@@ -1,0 +1,29 @@
+"""What lives in the database, over the service of a request."""
+
+from fiel.infra.api.service import Service
+from fiel.infra.runs.assistants import Assistants
+from fiel.infra.runs.crons import Crons
+from fiel.infra.runs.items import Items
+from fiel.infra.runs.sealed import Sealer
+from fiel.infra.runs.states import States
+from fiel.infra.runs.threads import Threads
+
+
+def assistants_of(service: Service) -> Assistants:
+    return Assistants(service.database, service.host)
+
+
+def threads_of(service: Service) -> Threads:
+    return Threads(service.database, service.host, Sealer(service.cipher))
+
+
+def states_of(service: Service) -> States:
+    return States(service.database, service.host, Sealer(service.cipher), threads_of(service))
+
+
+def crons_of(service: Service) -> Crons:
+    return Crons(service.database, assistants_of(service), Sealer(service.cipher))
+
+
+def items_of(service: Service) -> Items:
+    return Items(service.database, Sealer(service.cipher))
