@@ -1,9 +1,9 @@
 """A judge that asks a language model, with constrained output, and believes nothing that it cannot read.
 
 Where the model gives probabilities, each sentence is asked about alone, and P(yes) / (P(yes) + P(no)) of the first
-token is compared with a threshold that `fiel.infra.evaluation.calibrate_judge` chose on labelled pairs: small models say
-yes far too often. Without probabilities, labels alone count, read by a JSON schema. With an evidence judge beside it
-(numbers, names, cross-encoder), a sentence is supported only if both say so.
+token is compared with a threshold that `fiel.infra.evaluation.calibrate_judge` chose on labelled pairs, because small
+models say yes far too often. Without probabilities, labels alone count, read by a JSON schema. With an evidence judge
+beside it (numbers, names, cross-encoder), a sentence is supported only if both say so.
 """
 
 import asyncio
