@@ -190,7 +190,7 @@ async def open_corpus(settings: Settings) -> AsyncIterator[Corpus]:
 
 
 def _corpus(settings: Settings, database: Database, embed: Embedder, language: LanguageDetector) -> Corpus:
-    index = PostgresSearch(database.acting, model=embed.version, dimensions=embed.dimensions)
+    index = PostgresSearch(database.read, model=embed.version, dimensions=embed.dimensions)
     return Corpus(settings, database, embed, language, index)
 
 

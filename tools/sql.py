@@ -34,6 +34,19 @@ def parse(text: str, where: str = "") -> dict[str, str]:
     return queries
 
 
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+def numbered(query: str) -> tuple[bytes, tuple[str, ...]]:
+    """`query` with its `%(name)s` as $1, $2, …, in the order of their first mention, and those names.
+
+    A driver converts the named form anew with every call where the text is long.
+    """
+    names = tuple(dict.fromkeys(_PARAMETER.findall(query)))
+    places = {name: f"${place}" for place, name in enumerate(names, 1)}
+    return _PARAMETER.sub(lambda match: places[match[1]], query).replace("%%", "%").encode(), names
+
+
 @cache
 def load(package: str, file: str) -> Mapping[str, str]:
     """Queries of `file` in `package` by name, read once a process. Raises ValueError as `parse` does."""

@@ -52,7 +52,7 @@ async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[
             redact=lambda text: policies.redact(policies.bundle("default"), text),
             withheld=withheld(policies),
         )
-        search = PostgresSearch(database.acting, model=InstantEmbedder.version, dimensions=InstantEmbedder.dimensions)
+        search = PostgresSearch(database.read, model=InstantEmbedder.version, dimensions=InstantEmbedder.dimensions)
         services = Services(
             callers=ConfigCallers(),
             chats={"instant": effects.RecordedChat(InstantChat())},

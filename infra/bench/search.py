@@ -83,8 +83,8 @@ async def fill(database: Database, chunks: int, corpus: Corpus) -> float:
 
 async def measure(database: Database, caller: Principal, share: float, corpus: Corpus, times: int = 200) -> Line:
     """Figures of one caller."""
-    search = PostgresSearch(database.acting, model=MODEL, dimensions=DIMENSIONS)
-    exact = PostgresSearch(database.acting, model=MODEL, dimensions=DIMENSIONS, exact=2**31 - 1)
+    search = PostgresSearch(database.read, model=MODEL, dimensions=DIMENSIONS)
+    exact = PostgresSearch(database.read, model=MODEL, dimensions=DIMENSIONS, exact=2**31 - 1)
     asked = [SearchRequest("c", corpus.words(6), corpus.vector(), "en") for _ in range(times)]
     for request in asked[:10]:
         await search.search(caller, [request])

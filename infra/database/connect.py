@@ -3,14 +3,15 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from fiel.infra.database.errors import DatabaseMisfit, place, speaks_of_server, unavailable
@@ -45,6 +46,12 @@ def _prelude(principal: Principal) -> str:
     names = ", ".join(_literal(name) for name in principal.grants)
     caller = f"{_literal(principal.tenant)}, {_literal(principal.id)}, ARRAY[{names}]::text[]"
     return f"BEGIN; SELECT fiel.act_as({caller})"
+
+
+Statement = tuple[bytes, Sequence[Any]]
+"""Text with parameters $1, $2, …, and their values."""
+
+_ACT = b"SELECT fiel.act_as($1, $2, $3::text[])"
 
 
 class Database:
@@ -103,6 +110,28 @@ class Database:
         async with self._transaction(_prelude(principal)) as connection:
             yield connection
 
+    async def read(
+        self, principal: Principal, statements: Sequence[tuple[bytes, Sequence[Any]]]
+    ) -> list[list[DictRow]]:
+        """The rows of each statement, run for `principal` in one transaction and one round trip.
+
+        Statements are prepared. The pipeline's single sync makes one implicit transaction of them all, so the caller is
+        forgotten with it. What only reads may be asked
+        again: a connection that a restart has cut is replaced. Raises as `acting` does.
+        """
+        caller = (principal.tenant, principal.id, list(principal.grants))
+        deadline = time.monotonic() + self._timeout
+        while True:
+            async with self._borrowed(deadline) as connection:
+                try:
+                    return await _piped(connection, [(_ACT, caller), *statements])
+                except psycopg.Error as error:
+                    if not connection.closed or time.monotonic() > deadline:
+                        if connection.closed or speaks_of_server(error):
+                            raise unavailable(error, self.url) from error
+                        raise
+            await asyncio.sleep(0.02)
+
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A transaction without a caller; as `acting` otherwise."""
@@ -115,19 +144,26 @@ class Database:
 
         A connection that a restart has cut is noticed by the first statement only. Raises as `system` does.
         """
-        if self._pool is None:
-            raise DatabaseUnavailable("the database is not open", where=place(self.url))
+        async with self._borrowed(time.monotonic() + self._timeout) as connection:
+            try:
+                yield connection
+            except psycopg.Error as error:
+                if connection.closed or speaks_of_server(error):
+                    raise unavailable(error, self.url) from error
+                raise
+
+    @asynccontextmanager
+    async def _borrowed(self, deadline: float) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection of the pool, waited for until `deadline` on the monotonic clock."""
         pool = self._pool
+        if pool is None:
+            raise DatabaseUnavailable("the database is not open", where=place(self.url))
         try:
-            connection = await pool.getconn(self._timeout)
+            connection = await pool.getconn(max(0.0, deadline - time.monotonic()))
         except (PoolTimeout, PoolClosed) as error:
             raise unavailable(error, self.url) from error
         try:
             yield connection
-        except psycopg.Error as error:
-            if connection.closed or speaks_of_server(error):
-                raise unavailable(error, self.url) from error
-            raise
         finally:
             await _give_back(pool, connection)
 
@@ -189,6 +225,16 @@ class Database:
         except psycopg.OperationalError as error:
             raise unavailable(error, self.url) from error
         _check_schema([Applied(*row) for row in rows], self.url)
+
+
+async def _piped(connection: AsyncConnection[Any], statements: Sequence[Statement]) -> list[list[DictRow]]:
+    """All statements in one go; the first is no question and has no rows to give."""
+    cursors = []
+    async with connection.pipeline():
+        for text, values in statements:
+            cursor = AsyncRawCursor(connection, row_factory=dict_row)
+            cursors.append(await cursor.execute(text, values, prepare=True))
+    return [await cursor.fetchall() for cursor in cursors[1:]]
 
 
 async def _give_back(pool: AsyncConnectionPool[AsyncConnection[Any]], connection: AsyncConnection[Any]) -> None:

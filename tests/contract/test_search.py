@@ -72,7 +72,7 @@ def memory_world() -> World:
 
 
 def postgres_world(database: Database, **options: Any) -> World:
-    search = PostgresSearch(database.acting, model=MODEL, dimensions=DIMENSIONS, **options)
+    search = PostgresSearch(database.read, model=MODEL, dimensions=DIMENSIONS, **options)
 
     async def put(collection: str, chunks: Sequence[Stored] = (), policy: str = "", tenant: str = "default") -> None:
         await Bulk(database.acting, local_administrator(tenant)).put(collection, chunks, policy=policy)

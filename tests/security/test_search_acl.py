@@ -95,7 +95,7 @@ async def check(search: PostgresSearch, chunks: list[Stored]) -> None:
 async def test_everybody_finds_all_they_may_read_and_nothing_else(
     database: Database, chunks: list[Stored], exact: int
 ) -> None:
-    search = PostgresSearch(database.acting, model="m", dimensions=DIMENSIONS, exact=exact)
+    search = PostgresSearch(database.read, model="m", dimensions=DIMENSIONS, exact=exact)
     await check(search, chunks)
     theirs = await found(search, reader("red", tenant="other"))
     assert len(theirs) == 3
@@ -114,7 +114,7 @@ async def test_row_security_holds_where_the_query_forgets_who_asks(
         return {**queries, "hybrid": bare}
 
     monkeypatch.setattr("fiel.tools.search.postgres.load", forgetful)
-    await check(PostgresSearch(database.acting, model="m", dimensions=DIMENSIONS), chunks)
+    await check(PostgresSearch(database.read, model="m", dimensions=DIMENSIONS), chunks)
 
 
 async def test_the_query_holds_where_row_security_is_gone(
@@ -123,8 +123,8 @@ async def test_the_query_holds_where_row_security_is_gone(
     async with await AsyncConnection.connect(database_urls.owner, autocommit=True) as owner:
         for table in TABLES[:-1]:
             await owner.execute(f"ALTER TABLE fiel.{table} DISABLE ROW LEVEL SECURITY".encode())
-    await check(PostgresSearch(database.acting, model="m", dimensions=DIMENSIONS), chunks)
-    await check(PostgresSearch(database.acting, model="m", dimensions=DIMENSIONS, exact=0), chunks)
+    await check(PostgresSearch(database.read, model="m", dimensions=DIMENSIONS), chunks)
+    await check(PostgresSearch(database.read, model="m", dimensions=DIMENSIONS, exact=0), chunks)
 
 
 async def test_row_security_is_forced_on_every_table(database: Database) -> None:
@@ -223,7 +223,7 @@ async def test_curators_write_in_their_tenant_alone(database: Database, chunks: 
 
 async def test_nothing_of_one_caller_is_left_for_the_next(database: Database, chunks: list[Stored]) -> None:
     """Many callers at once over few connections: the prepared plan is shared, what it shows is not."""
-    search = PostgresSearch(database.acting, model="m", dimensions=DIMENSIONS)
+    search = PostgresSearch(database.read, model="m", dimensions=DIMENSIONS)
     callers = [caller for caller in CALLERS if caller.tenant == "default"] * 8
     results = await asyncio.gather(*(found(search, caller) for caller in callers))
     for caller, result in zip(callers, results, strict=True):

@@ -1,27 +1,26 @@
-"""Hybrid search in PostgreSQL with pgvector: one statement a request, run in the caller's own transaction."""
+"""Hybrid search in PostgreSQL with pgvector: all requests in one round trip, in the caller's own transaction."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Sequence
 from string import Template
 from struct import Struct
 from typing import Any, cast
 
 import numpy as np
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 
 from fiel.tools.embed import Vector
 from fiel.tools.errors import CollectionNotFound, DatabaseUnavailable, ModelUnreadable
 from fiel.tools.principal import Principal
 from fiel.tools.search import CollectionInfo, Passage, SearchRequest
 from fiel.tools.search.fusion import DEPTH, clean
-from fiel.tools.sql import load
+from fiel.tools.sql import load, numbered
 
-Acting = Callable[[Principal], AbstractAsyncContextManager[AsyncConnection[Any]]]
-"""Opens a transaction in which row security knows the caller (`fiel.infra.database.Database.acting`)."""
+Statement = tuple[bytes, Sequence[Any]]
+Read = Callable[[Principal, Sequence[Statement]], Awaitable[list[list[DictRow]]]]
+"""Runs statements in one transaction in which row security knows the caller (`fiel.infra.database.Database.read`)."""
 
 VERSION = "postgres:1"
 """Changes whenever the same rows and request could give another list."""
@@ -54,6 +53,9 @@ class _PackedDumper(Dumper):
         return obj.data
 
 
+psycopg.adapters.register_dumper(_Packed, _PackedDumper)
+
+
 class PostgresSearch:
     """Search over the chunks that row security shows to the caller.
 
@@ -61,18 +63,16 @@ class PostgresSearch:
     are still found by their words.
     """
 
-    def __init__(
-        self, acting: Acting, *, model: str, dimensions: int, exact: int = EXACT, common: int = COMMON
-    ) -> None:
+    def __init__(self, read: Read, *, model: str, dimensions: int, exact: int = EXACT, common: int = COMMON) -> None:
         queries = load("fiel.tools.search", "search.sql")
-        self._acting = acting
+        self._read = read
         self._model = model
         self._dimensions = dimensions
         self._exact = exact
         self._common = common
         self._settings = queries["settings"].encode()
-        self._collection = queries["collection"].encode()
-        self._hybrid = Template(queries["hybrid"]).substitute(dimensions=int(dimensions)).encode()
+        self._collection, _ = numbered(queries["collection"])
+        self._hybrid, self._names = numbered(Template(queries["hybrid"]).substitute(dimensions=int(dimensions)))
 
     @property
     def version(self) -> str:
@@ -83,56 +83,35 @@ class PostgresSearch:
         if name != clean(name):
             raise _unknown(name)
         try:
-            async with self._acting(principal) as connection, connection.cursor(row_factory=dict_row) as cursor:
-                return await self._info(cursor, name)
+            (rows,) = await self._read(principal, [(self._collection, (name,))])
         except psycopg.Error as error:
             raise DatabaseUnavailable(f"the collection could not be looked up: {type(error).__name__}") from error
-
-    async def search(self, principal: Principal, requests: Sequence[SearchRequest]) -> list[list[Passage]]:
-        """See `Search.search`. Raises CollectionNotFound, DatabaseUnavailable, and ModelUnreadable for a bad vector."""
-        asked = [(request, self._parameters(request)) for request in requests]
-        if not asked:
-            return []
-        try:
-            async with self._acting(principal) as connection:
-                return await self._all(connection, asked)
-        except psycopg.Error as error:
-            raise DatabaseUnavailable(f"the search failed in the database: {type(error).__name__}") from error
-
-    async def _all(
-        self, connection: AsyncConnection[Any], asked: Sequence[tuple[SearchRequest, dict[str, Any]]]
-    ) -> list[list[Passage]]:
-        """All requests in one go: the server works on the next while the last one's rows travel."""
-        cursors = []
-        async with connection.pipeline():
-            await connection.execute(self._settings)
-            for _, parameters in asked:
-                cursor = connection.cursor(row_factory=dict_row)
-                cursor.adapters.register_dumper(_Packed, _PackedDumper)
-                cursors.append(await cursor.execute(self._hybrid, parameters, prepare=True))
-        found = []
-        for cursor, (request, parameters) in zip(cursors, asked, strict=True):
-            found.append(await self._complete(cursor, request, parameters))
-        return found
-
-    async def _complete(
-        self, cursor: AsyncCursor[DictRow], request: SearchRequest, parameters: dict[str, Any]
-    ) -> list[Passage]:
-        """The rows of one request; asked again without the index where that gave fewer than there are to give."""
-        rows = await cursor.fetchall()
-        if not rows:
-            await self._info(cursor, request.collection)
-            return []
-        if len(rows) < min(request.k, rows[0]["visible"]) and parameters["exact"] < _ALL:
-            rows = await (await cursor.execute(self._hybrid, {**parameters, "exact": _ALL})).fetchall()
-        return [_passage(row) for row in rows]
-
-    async def _info(self, cursor: AsyncCursor[DictRow], name: str) -> CollectionInfo:
-        rows = await (await cursor.execute(self._collection, {"collection": name})).fetchall()
         if not rows:
             raise _unknown(name)
         languages = tuple(row["language"] for row in rows if row["chunks"])
         return CollectionInfo(name=rows[0]["name"], policy=rows[0]["policy"], languages=languages)
+
+    async def search(self, principal: Principal, requests: Sequence[SearchRequest]) -> list[list[Passage]]:
+        """See `Search.search`. Raises CollectionNotFound, DatabaseUnavailable, and ModelUnreadable for a bad vector."""
+        asked = [self._parameters(request) for request in requests]
+        if not asked:
+            return []
+        found = await self._hits(principal, asked)
+        for place, rows in enumerate(found):
+            if not rows:
+                await self.collection(principal, requests[place].collection)
+            elif len(rows) < min(requests[place].k, rows[0]["visible"]) and asked[place]["exact"] < _ALL:
+                # The index gave fewer than there are to give: asked again without it.
+                (found[place],) = await self._hits(principal, [{**asked[place], "exact": _ALL}])
+        return [[_passage(row) for row in rows] for rows in found]
+
+    async def _hits(self, principal: Principal, asked: Sequence[dict[str, Any]]) -> list[list[DictRow]]:
+        statements: list[Statement] = [(self._settings, ())]
+        statements += [(self._hybrid, [values[name] for name in self._names]) for values in asked]
+        try:
+            return (await self._read(principal, statements))[1:]
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(f"the search failed in the database: {type(error).__name__}") from error
 
     def _parameters(self, request: SearchRequest) -> dict[str, Any]:
         if request.collection != clean(request.collection):
