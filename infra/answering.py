@@ -11,10 +11,21 @@ from fiel.graphs.answer.graph import Graph
 from fiel.graphs.answer.options import Options
 from fiel.infra.callers import KEY
 from fiel.infra.outward import outward
+from fiel.tools.errors import NotProven
 from fiel.tools.principal import Principal
 
 _THREADS = uuid.UUID("6f1f9b0e-5c0e-4f0e-9d57-0f6f6b1d2a11")
 """Namespace of the threads that the command line names."""
+
+
+UNPROVEN: Mapping[str, Any] = {
+    "outcome": "unavailable",
+    "reason": NotProven.code,
+    "answer": "",
+    "citations": [],
+    "judgement": {},
+    "verdicts": [],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,11 @@ def answer_object(
 ) -> dict[str, Any]:
     """The answer object of the interfaces. Judgement sentences stand in state only where the run answered.
 
-    A run that failed at its first hop has left no more than outcome, reason and words.
+    A state that somebody has written an end into has an outcome too. The answer of this run is what this run has said
+    at its end; where it has said nothing, nothing is proven.
     """
+    if state.get("outcome") != "unavailable" and not _said(run, state):
+        state = {**state, **UNPROVEN}
     judgement = state.get("judgement") or {}
     answer = {
         "run_id": run,
@@ -64,7 +78,7 @@ def answer_object(
         "answer": state["answer"],
         "citations": state["citations"],
         "judgement": {
-            "supported": bool(judgement.get("satisfied")),
+            "supported": state["outcome"] == "answered" and bool(judgement.get("satisfied")),
             "answered": judgement.get("answered"),
             "sentences": judgement.get("sentences", []),
         },
@@ -75,3 +89,9 @@ def answer_object(
     }
     plain: dict[str, Any] = outward(answer)
     return plain
+
+
+def _said(run: str, state: Mapping[str, Any]) -> bool:
+    """Whether the last message is this run's answer, in the words of the state."""
+    last = (state.get("messages") or [None])[-1]
+    return last is not None and last.id == f"{run}:answer" and last.content == state["answer"]

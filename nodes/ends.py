@@ -7,6 +7,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, said
+from fiel.nodes.turns import closed
 from fiel.policies.types import Policies
 from fiel.tools.errors import PolicyError
 from fiel.tools.record import Recorder
@@ -42,6 +43,7 @@ def ending(policies: Policies, run: str, state: State, outcome: Outcome, reason:
         "citations": [],
         "draft": "",
         "messages": [said(run, text, outcome, reason)],
+        "turns": closed(state, run, text, outcome, reason),
     }
 
 

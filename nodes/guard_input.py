@@ -1,14 +1,15 @@
 """guard_input: may this question, with these options, by this caller, go in?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, asked, found, plain, text_of
+from fiel.nodes.base import State, Update, asked, found, plain
+from fiel.nodes.sift import sift
+from fiel.nodes.turns import Said, opened, put_right, remembered, taken_up
 from fiel.policies.types import Bundle, Policies
 from fiel.tools.errors import CollectionNotFound
 from fiel.tools.principal import Principal, Role
@@ -18,10 +19,10 @@ from fiel.tools.vault import Vault
 
 BLANK: Update = {
     "question": "",
-    "asked": "",
     "language": "und",
     "policy": "default",
     "versions": {},
+    "history": [],
     "standalone": "",
     "queries": [],
     "passages": [],
@@ -60,38 +61,43 @@ class GuardInput:
 
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         run = self.recorder.run_of(runtime, config)
-        options = runtime.context
-        principal: Principal = self.callers.principal(config)
-        text, message = _question(state)
-        language = self.language(text) if text else "und"
-        update = {
-            **BLANK,
-            "question": text or "",
-            "asked": str(message.id) if message else f"{run}:question",
-            "language": language,
-        }
-        refusal = self._refusal(text, options, principal)
+        text, message, missing = taken_up(state)
+        case = _Case(state, runtime.context, self.callers.principal(config), run, text or "", self.language(text or ""))
+        asking = message.id if message and message.id else f"{run}:question"
+        update = {**BLANK, "question": case.text, "language": case.language}
+        update |= await self._looked_at(case, missing or self._refusal(text, case))
+        right = put_right(state)
+        if update["reason"]:
+            update["turns"] = opened(state, run, asking, case.text, "")
+        else:
+            update["turns"] = opened(state, run, asking, update["question"], update["question"])
+            right.append(asked(run, update["question"], message))
+        return {**update, "messages": right} if right else update
+
+    async def _looked_at(self, case: "_Case", refusal: str) -> Update:
+        """What the checks make of the question: a reason to refuse it, or how it goes on."""
         if refusal:
-            return {**update, "reason": refusal}
+            return {"reason": refusal}
+        options = case.options
         try:
-            info = await self.search.collection(principal, options.collection)
+            info = await self.search.collection(case.principal, options.collection)
         except CollectionNotFound:
-            return {**update, "reason": "collection_not_found"}
+            return {"reason": "collection_not_found"}
         bundle = self._bundle(options.policy, info.policy)
         if bundle is None:
-            return {**update, "reason": "policy_too_weak"}
-        update |= {"policy": bundle.name, "versions": self.versions(options, bundle.version)}
-        return update | await self._check(run, bundle, text or "", message, principal, language)
+            return {"reason": "policy_too_weak"}
+        update: Update = {"policy": bundle.name, "versions": self.versions(options, bundle.version)}
+        return update | await self._check(case, bundle)
 
-    def _refusal(self, text: str | None, options: Any, principal: Principal) -> str:
+    def _refusal(self, text: str | None, case: "_Case") -> str:
         """Reason why nothing has to be checked at all; empty where the question may be looked at."""
-        if not principal.roles:
+        if not case.principal.roles:
             return "not_permitted"
         if text is None:
             return "unsupported_content"
         if not text.strip():
             return "empty_question"
-        return "option_not_allowed" if self.forbidden(options, principal.roles) else ""
+        return "option_not_allowed" if self.forbidden(case.options, case.principal.roles) else ""
 
     def _bundle(self, wanted: str, least: str) -> Bundle | None:
         """The bundle asked for, or the collection's own where that is the stricter; None where neither holds.
@@ -104,29 +110,39 @@ class GuardInput:
         stricter = self.policies.bundle(least)
         return stricter if stricter.satisfies(wanted) else None
 
-    async def _check(
-        self, run: str, bundle: Bundle, text: str, message: AnyMessage | None, principal: Principal, language: str
-    ) -> Update:
-        decision = await self.policies.check(bundle, "input", [text], {"language": language})
+    async def _check(self, case: "_Case", bundle: Bundle) -> Update:
+        facts = {"language": case.language}
+        decision = await self.policies.check(bundle, "input", [case.text], facts)
         details = []
         if found(decision):
-            details.append(await self.vault.put(run, {"verdicts": plain(decision.verdicts, spans=True)}))
+            details.append(await self.vault.put(case.run, {"verdicts": plain(decision.verdicts, spans=True)}))
         update: Update = {
-            "verdicts": plain(decision.verdicts, spans=principal.sees_unreleased),
+            "verdicts": plain(decision.verdicts, spans=case.principal.sees_unreleased),
             "details": details,
         }
         if decision.action == "block":
             return {**update, "reason": decision.reason}
-        question = decision.parts[0]
-        return {**update, "question": question, "messages": [asked(run, question, message)]}
+        return {**update, "question": decision.parts[0], "history": await self._history(case.state, bundle, facts)}
+
+    async def _history(self, state: State, bundle: Bundle, facts: Mapping[str, Any]) -> list[Said]:
+        """What the question may lean on, as this run's bundle leaves it: that of an earlier turn may have been another.
+
+        Here a text that is blocked refuses nothing, it is only not leant on.
+        """
+        earlier = remembered(state)
+        if not earlier:
+            return []
+        sifted = await sift(self.policies, bundle, "input", [one["text"] for one in earlier], facts)
+        return [Said(role=earlier[place]["role"], text=text) for place, text in sifted.kept.items()]
 
 
-def _question(state: State) -> tuple[str | None, AnyMessage | None]:
-    """The question and the message it came in, if any. None: it carries more than text.
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One question, as the parts of this hop look at it."""
 
-    A last message that an earlier run has already taken up (one killed before it answered) is not the question.
-    """
-    messages = state.get("messages") or []
-    if messages and isinstance(messages[-1], HumanMessage) and messages[-1].id != state.get("asked"):
-        return text_of(messages[-1]), messages[-1]
-    return state.get("question") or "", None
+    state: State
+    options: Any
+    principal: Principal
+    run: str
+    text: str
+    language: str

@@ -8,6 +8,7 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes import proof
 from fiel.nodes.base import State, Update, said
+from fiel.nodes.turns import closed
 from fiel.tools.errors import NotProven
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
@@ -33,14 +34,16 @@ class Release:
         content = await self.vault.get(run, state["draft"])
         if content is None:
             raise NotProven("the draft is not in the vault", where="release")
+        reason = "edited" if edited else "ok"
         return {
             "outcome": "answered",
-            "reason": "edited" if edited else "ok",
+            "reason": reason,
             "answer": content["answer"],
             "citations": content["citations"],
             "judgement": _judgement(state["judgement"], content["sentences"]),
             "verdicts": await self._verdicts(run, state, content["verdicts"]),
-            "messages": [said(run, content["answer"], "answered", "edited" if edited else "ok")],
+            "messages": [said(run, content["answer"], "answered", reason)],
+            "turns": closed(state, run, content["answer"], "answered", reason),
         }
 
     async def _verdicts(self, run: str, state: State, output: list[dict[str, Any]]) -> list[dict[str, Any]]:

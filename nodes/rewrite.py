@@ -4,19 +4,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, text_of
+from fiel.nodes.base import State, Update
 from fiel.nodes.follow_up import stand_alone
 from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
+from fiel.policies.types import Policies, Stage
 from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
 from fiel.tools.text import content, names, numbers
 
-TURNS = 6
-"""Messages of the conversation that a follow-up may lean on."""
+STAGES: tuple[Stage, ...] = ("input", "output")
 LONGEST = 400
 """A rewritten question over so many characters is not one; the question itself is used instead."""
 
@@ -30,6 +29,7 @@ class Rewrite:
     """
 
     chat: Callable[[str], Chat]
+    policies: Policies
     prompts: Callable[[str], Prompts]
 
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
@@ -54,46 +54,54 @@ class Rewrite:
             ChatRequest((Turn("system", prompt.system), Turn("user", prompt.user)), max_tokens=128)
         )
         usage: Usage = completion.usage
-        text = completion.text.strip()
         known = [state["question"], *(line for _, line in earlier)]
-        good = bool(text) and len(text) <= LONGEST and "\n" not in text and not invents(text, known)
+        text = await self._passed(completion.text.strip(), known, state, self.prompts(runtime.context.prompt).secret)
         if again:
             tried = set(state["queries"])
-            queries = [text, state["standalone"]] if good and text not in tried else []
+            queries = [text, state["standalone"]] if text and text not in tried else []
             return {"queries": queries, "usage": added(state["usage"], usage)}
-        alone = text if good else stand_alone(state["question"], [line for _, line in earlier])
+        alone = text or stand_alone(state["question"], [line for _, line in earlier])
         queries = list(dict.fromkeys((alone, state["question"])))
         return {"standalone": alone, "queries": queries, "usage": added(state["usage"], usage)}
+
+    async def _passed(self, text: str, known: Sequence[str], state: State, secret: str) -> str:
+        """The wording as it may go on; empty where it may not.
+
+        It goes where a question goes, so it passes what a question passes; a model wrote it and the caller sees it, so
+        it passes what an answer passes as well.
+        """
+        if not _worded(text, known):
+            return ""
+        bundle = self.policies.bundle(state["policy"])
+        facts = {"question": state["question"], "language": state["language"], "prompt": secret}
+        for stage in STAGES:
+            decision = await self.policies.check(bundle, stage, [text], facts)
+            if decision.action == "block":
+                return ""
+            text = decision.parts[0]
+        return text
+
+
+def _worded(text: str, known: Sequence[str]) -> bool:
+    """Whether a model has written one question and nothing else."""
+    return 0 < len(text) <= LONGEST and len(text.splitlines()) == 1 and not invents(text, known)
 
 
 def invents(text: str, known: Sequence[str]) -> bool:
     """Whether a wording brings a name or a number that nobody has said.
 
-    Such a wording is an answer in disguise: it stands in state and would be seen before anything has checked it.
+    Such a wording is an answer in disguise: it stands in state and would be seen before anything has checked it. The
+    first word of a sentence has its capital whatever it is, so it counts too, but in any form that was said.
     """
     said_names = {name.value for one in known for name in names(one)} | {form for one in known for form in content(one)}
     said_numbers = {number.value for one in known for number in numbers(one)}
-    new_names = {name.value for name in names(text) if not name.initial} - said_names
-    return bool(new_names) or any(number.value not in said_numbers for number in numbers(text))
+    for name in names(text):
+        forms = content(text[name.start : name.end])
+        if name.value not in said_names and not (name.initial and forms and forms <= said_names):
+            return True
+    return any(number.value not in said_numbers for number in numbers(text))
 
 
 def history(state: State) -> list[tuple[str, str]]:
-    """Role and text of the turns before this question, oldest first, without what was refused or withheld.
-
-    A question that was refused is forgotten with its refusal: what a guard kept out does not come back as history.
-    """
-    messages: list[AnyMessage] = list(state.get("messages") or [])[:-1]
-    turns: list[tuple[str, str]] = []
-    for message, following in zip(messages, [*messages[1:], None], strict=False):
-        text = text_of(message)
-        if not text or _outcome(following) == "refused":
-            continue
-        if message.type == "human":
-            turns.append(("user", text))
-        elif message.type == "ai" and _outcome(message) in (None, "answered"):
-            turns.append(("assistant", text))
-    return turns[-TURNS:]
-
-
-def _outcome(message: AnyMessage | None) -> str | None:
-    return message.response_metadata.get("outcome") if message is not None else None
+    """Role and text of what `guard_input` found fit to lean on, oldest first."""
+    return [(one["role"], one["text"]) for one in state.get("history") or []]

@@ -11,7 +11,7 @@ from fiel.graphs.answer import routes
 from fiel.graphs.answer.hops import HOPS, limited
 from fiel.graphs.answer.options import Options, digest, forbidden
 from fiel.graphs.answer.prompt_files import prompts
-from fiel.graphs.answer.state import State
+from fiel.graphs.answer.state import Input, State
 from fiel.graphs.services import Services
 from fiel.graphs.version import code_version
 from fiel.nodes.ends import End, ending
@@ -29,12 +29,12 @@ from fiel.tools.record import Node
 
 NAME = "answer"
 
-Graph = CompiledStateGraph[State, Options, State, State]
+Graph = CompiledStateGraph[State, Options, Input, State]
 
 
 def build(services: Services, checkpointer: BaseCheckpointSaver[Any] | None = None) -> Graph:
     """The compiled graph. `checkpointer` keeps threads; without one every question stands alone."""
-    graph: StateGraph[State, Options, State, State] = StateGraph(State, context_schema=Options)
+    graph: StateGraph[State, Options, Input, State] = StateGraph(State, context_schema=Options, input_schema=Input)
     for name, node in _nodes(services).items():
         # The recorder wears the limited node, so that a time-out and a failure are recorded like any other update.
         blank = BLANK if HOPS[name].first else None
@@ -80,7 +80,7 @@ def _nodes(services: Services) -> dict[str, Node]:
         "guard_input": GuardInput(
             callers, services.language, policies, recorder, services.search, vault, forbidden, _versions(services)
         ),
-        "rewrite": Rewrite(chat, prompts),
+        "rewrite": Rewrite(chat, policies, prompts),
         "retrieve": Retrieve(callers, services.embed, services.search),
         "rerank": Rerank(services.rerank),
         "guard_context": GuardContext(callers, policies, recorder, vault),

@@ -6,9 +6,10 @@ Nothing here is a float: every channel but `messages` has a canonical form (see 
 from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AnyMessage
-from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict  # pydantic makes schemas of no other before Python 3.12
 
+from fiel.graphs.answer.reducers import merged, replaced
+from fiel.nodes.turns import Said, Turn
 from fiel.tools.search import Passage
 
 Outcome = Literal["answered", "abstained", "refused", "unavailable", "pending"]
@@ -31,18 +32,27 @@ class Citation(TypedDict):
     """True where a policy masked part of the quote; it is then no longer verbatim."""
 
 
+class Input(TypedDict, total=False):
+    """What a caller gives: `question`, or `messages` whose last one is the question. No other channel takes input."""
+
+    messages: Annotated[list[AnyMessage], merged]
+    question: Annotated[str, replaced]
+
+
 class State(TypedDict, total=False):
     """Channels of the answer graph.
 
-    A caller gives `question`, or `messages` whose last one is the question. Everything else is written by hops, and
-    reset by `guard_input` when a new question comes in on the same thread.
+    A caller gives `Input`. Everything else is written by hops, and all but `turns` reset by `guard_input` when a new
+    question comes in on the same thread.
     """
 
-    messages: Annotated[list[AnyMessage], add_messages]
-    question: str
+    messages: Annotated[list[AnyMessage], merged]
+    question: Annotated[str, replaced]
     """The question as it passed the input checks (redacted where the bundle says so)."""
-    asked: str
-    """Id of the message that the question came in, or was put into."""
+    turns: list[Turn]
+    """What the graph itself has written down of the thread; the conversation shown in `messages` proves nothing."""
+    history: list[Said]
+    """What of the turns the question may lean on, as it passed the checks of this run."""
     language: str
     """Language of the question, ISO 639-1 or `und`; the answer's too."""
     policy: str

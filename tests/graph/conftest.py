@@ -104,7 +104,9 @@ class Models:
         if broken is not None:
             return broken  # type: ignore[no-any-return]
         if not request.passages:
-            return Completion(self.wording or f"Another wording{', again' * len(self.asked)}", Usage(3, 2, "0.000010"))
+            return Completion(
+                self.wording or f"Which word is held{', again' * len(self.asked)}", Usage(3, 2, "0.000010")
+            )
         if self.written is not None:
             return Completion(self.written, Usage(10, 5, "0.000100"))
         text = request.passages[0]["text"]

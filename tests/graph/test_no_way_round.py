@@ -12,6 +12,7 @@ from langgraph.errors import InvalidUpdateError
 from langgraph.types import Command
 
 from fiel.graphs.answer.options import Options
+from fiel.infra.answering import answer_object
 from fiel.infra.callers import KEY
 from tests.graph.conftest import DEVELOPER, DRAFT, READER, House
 
@@ -21,6 +22,8 @@ HOPS = [
     "guard_input", "rewrite", "retrieve", "rerank", "guard_context", "generate",
     "judge", "guard_output", "release", "abstain", "refuse", "fail",
 ]  # fmt: skip
+
+ENDS = {"abstain", "refuse", "fail"}
 
 quick = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -154,14 +157,26 @@ async def test_editing_forges_no_answer(
     config = house.config(principal=principal)
     await _interrupted(house, before, config)
     await house.graph.aupdate_state(config, {name: FORGED[name] for name in channels}, as_node=as_node)
-    state = await house.graph.ainvoke(None, {**config, "run_id": uuid.uuid4()}, context=Options())
+    run = uuid.uuid4()
+    state = await house.graph.ainvoke(None, {**config, "run_id": run}, context=Options())
     released = [
         message for message in state["messages"]
         if isinstance(message, AIMessage) and message.response_metadata.get("outcome") == "answered"
     ]  # fmt: skip
     if principal is READER:
-        # Nothing that an ordinary caller edits is ever released. What they wrote into a channel stays their own words.
+        # Nothing that an ordinary caller edits is ever released.
         assert released == []
+    # A hop that ended the run has spoken for itself. Where the edit stood for the end, no hop ran: what was written
+    # into a channel stays their own words, and the answer object does not take it for an answer.
+    over = as_node in ENDS or (as_node == "release" and "outcome" in channels)
+    spoken = [message for message in state["messages"] if message.id == f"{run}:answer"]
+    assert bool(spoken) != over
+    for message in spoken:
+        assert state["answer"] == message.content != "forged"
+        assert state["outcome"] == message.response_metadata["outcome"]
+    answer = answer_object(str(run), None, state, {})
+    assert answer["answer"] != "forged"
+    assert (answer["outcome"] == "answered") == answer["judgement"]["supported"] == bool(released)
     for message in released:
         assert message.content == f"{DRAFT} [1]"
         assert message.response_metadata["reason"] == "edited"
