@@ -110,7 +110,7 @@ def test_a_second_sentence_earns_its_place() -> None:
 
     best = one(0, 1, 1.0)
     assert places(best, one(0, 0, 0.0)) == [(0, 0), (0, 1)]
-    assert places(best, one(0, 2, -1.1)) == [(0, 1)], "far behind the first"
+    assert places(best, one(0, 2, -1.6)) == [(0, 1)], "far behind the first"
     assert places(best, one(2, 0, 0.9), one(1, 0, 1.1)) == [(1, 0), (0, 1)], "the best passage speaks first"
     assert places(best, one(0, 0, 0.5, "row")) == [(0, 1)], "a fragment"
     assert places(one(0, 0, -3.0), one(0, 1, -3.9)) == [(0, 0)], "not worth quoting"
