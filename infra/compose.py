@@ -140,6 +140,10 @@ class House:
         """Wait for what loads in the background. Where that fails, whoever needs it says so."""
         await asyncio.wait([self._loading])
 
+    def is_loaded(self) -> bool:
+        """Whether the first hop need not wait for an import."""
+        return self._loading.done()
+
     async def threads(self) -> Graph:
         """The graph whose threads PostgreSQL keeps."""
         return await self._threads.graph()

@@ -20,6 +20,7 @@ STATUS: dict[str, int] = {
     "unknown_checkpoint": 404,
     "not_found": 404,
     "conflict": 409,
+    "bad_request": 400,
     "too_large": 413,
     "too_many": 429,
     "graph_failed": 500,

@@ -3,10 +3,13 @@
 A principal's allowance is a token bucket in this process: with several API processes each grants it on its own.
 """
 
+import asyncio
+import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +18,9 @@ from fiel.infra.api.errors import TooLarge, TooMany, body_of, openai_body
 from fiel.tools.principal import Principal
 
 MINUTE = 60.0
+LINGER = 10.0
+THROWN = 128 * 2**20
+"""Seconds and bytes for which a body that was refused is read and thrown away."""
 KEPT = 10_000
 """Principals whose buckets are remembered; a forgotten one is full."""
 
@@ -68,10 +74,6 @@ class Limits:
         return allowance
 
 
-class _Cut(Exception):
-    """The body has grown over the limit."""
-
-
 class BodyLimit:
     """ASGI middleware: a body over the limit is refused by its announced length, or cut while it is read."""
 
@@ -85,43 +87,55 @@ class BodyLimit:
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > self._limit:
-            await self._refuse(scope, send)
+            await self._refuse(scope, receive, send)
             return
-        started = False
+        body = _Body(self._limit, receive, send)
+        await self._app(scope, body.receive, body.send)
+        if body.cut and not body.started:
+            await self._refuse(scope, receive, send)
 
-        async def watch(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, self._counting(receive), watch)
-        except _Cut:
-            if not started:
-                await self._refuse(scope, send)
-
-    def _counting(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
-        size = 0
-
-        async def count() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._limit:
-                raise _Cut
-            return message
-
-        return count
-
-    async def _refuse(self, scope: Scope, send: Send) -> None:
-        from starlette.responses import JSONResponse
-
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = TooLarge(f"the body exceeds {self._limit} bytes", hint="FIEL_MAX_BODY_MB is the limit")
-        body = openai_body(413, error.what, error.code) if scope["path"].startswith("/v1/") else body_of(error)
-        # What is left of the body is not read: the connection ends with the answer.
-        response = JSONResponse(body, 413, {"Connection": "close"})
-        await response(scope, _nothing, send)
+        told = openai_body(413, error.what, error.code) if scope["path"].startswith("/v1/") else body_of(error)
+        text = json.dumps(told).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
+        await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": text, "more_body": True})
+        # A client that still writes would be cut off before it reads this: what it sends is thrown away for a while.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_discard(receive), LINGER)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
+class _Body:
+    """One request's body as it is read: over the limit it ends as if the client had gone, and no answer leaves."""
+
+    def __init__(self, limit: int, receive: Receive, send: Send) -> None:
+        self._limit = limit
+        self._receive = receive
+        self._send = send
+        self._size = 0
+        self.cut = False
+        self.started = False
+
+    async def receive(self) -> Message:
+        if self.cut:
+            return {"type": "http.disconnect"}
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        self.cut = self._size > self._limit
+        return {"type": "http.disconnect"} if self.cut else message
+
+    async def send(self, message: Message) -> None:
+        if self.started or not self.cut:
+            self.started = True
+            await self._send(message)
+
+
+async def _discard(receive: Receive) -> None:
+    thrown = 0
+    while thrown < THROWN:
+        message = await receive()
+        thrown += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return

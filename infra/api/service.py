@@ -26,6 +26,8 @@ class Service:
     host: GraphHost
     authenticator: Authenticator
     limits: Limits
+    loaded: Callable[[], bool]
+    """Whether runs can begin at once."""
     engine: Any = None
     """Runs: `fiel.infra.runs.engine.Engine`."""
 

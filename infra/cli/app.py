@@ -14,11 +14,13 @@ from fiel.tools.errors import FielError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("serve", "Start everything, ingest fiel's own documentation, ask it one question."),
     "up": ("serve", "Run PostgreSQL, MLflow and the shipping of traces until interrupted."),
+    "serve": ("service", "Serve the API alone, until interrupted."),
     "ingest": ("corpus", "Sync files and folders into a collection."),
     "search": ("corpus", "Search a collection with the caller's rights."),
     "ask": ("ask", "Answer a question from a collection, or say that it cannot be answered."),
     "trace": ("trace", "Show the hops of a run as a tree."),
     "policy": ("policy", "List and show policy bundles; check a text against one."),
+    "token": ("token", "Make, list, revoke and rotate the bearer tokens of the service."),
     "settings": ("configuration", "List every setting: value, default, meaning."),
     "db": ("database", "Migrate the schema; show its status."),
 }

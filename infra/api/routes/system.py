@@ -5,13 +5,23 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import HTMLResponse
 
 from fiel.infra.api.auth.authenticator import is_loopback
 from fiel.infra.api.auth.caller import authenticated
+from fiel.infra.api.docs import page
 from fiel.infra.api.service import Serving
-from fiel.tools.errors import NotPermitted
+from fiel.tools.errors import NotPermitted, Unavailable
+
+
+class NotReady(Unavailable):
+    """The process cannot run graphs yet."""
+
+    code = "not_ready"
+
 
 router = APIRouter(tags=["System"])
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
@@ -27,6 +37,8 @@ async def ok(service: Serving, check_db: bool = False) -> dict[str, bool]:
 async def ready(service: Serving) -> dict[str, Any]:
     """The process can run graphs: PostgreSQL answers, and the graphs are loaded. 503 where it cannot."""
     await _database(service)
+    if not service.loaded():
+        raise NotReady("the graphs are being loaded")
     return {"ready": True, "graphs": list(service.host.graph_ids())}
 
 
@@ -49,6 +61,12 @@ async def metrics(request: Request) -> Response:
         if not caller.principal.may("administrator", "auditor", "developer"):
             raise NotPermitted("metrics are for administrators, auditors and developers", where="/metrics")
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    """What the service offers, for a person."""
+    return HTMLResponse(page(request.app.openapi()), headers={"Content-Security-Policy": POLICY})
 
 
 def _from_here(request: Request) -> bool:
