@@ -23,8 +23,8 @@ from opentelemetry.trace import get_current_span, set_span_in_context
 from fiel.infra.ledger.keys import Cipher
 from fiel.infra.ledger.past import Past
 from fiel.infra.ledger.run import CURRENT, Run, Step, Where
-from fiel.infra.ledger.store import RunRow, Store
-from fiel.infra.ledger.writer import RecordLate, Writer
+from fiel.infra.ledger.store import Flush, RunRow, Store
+from fiel.infra.ledger.writer import RecordLate, RecordUnavailable, Writer
 from fiel.infra.telemetry.show import Shown
 from fiel.infra.telemetry.span import HopSpan
 from fiel.tools.errors import FielError, Unavailable, UsageError
@@ -36,6 +36,8 @@ _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
 TIMED = 256
 """Runs whose timings are remembered."""
+LIVE = 4096
+"""Runs that are kept in the process; beyond, those that nothing happens in are flushed and forgotten, oldest first."""
 
 Withheld = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """`(run, state) -> update`: what the graph says where the record cannot be committed."""
@@ -201,7 +203,7 @@ class LedgerRecorder:
         flush = run.flush(keep_drafts=False)
         assert flush is not None  # noqa: S101 - the entry of this hop is in it
         try:
-            await self.writer.commit(flush)
+            await self._commit_all(run, flush)
         except FielError as error:
             _LOG.error("run %s cannot be recorded and is withheld: %s", run.row.run, error)
             return self._withhold(step, queued=isinstance(error, RecordLate))
@@ -209,6 +211,13 @@ class LedgerRecorder:
             if not run.active:
                 self._runs.pop(run.row.run, None)
         return result
+
+    async def _commit_all(self, run: Run, flush: Flush) -> None:
+        """Commit the last entries, where those before them stand. Raises RecordUnavailable for a record with a hole."""
+        if not run.lost:
+            await self.writer.commit(flush, run.lose)
+        if run.lost:
+            raise RecordUnavailable("entries of this run could not be written", where=f"run {run.row.run}")
 
     def _withhold(self, step: Step, *, queued: bool) -> Mapping[str, Any]:
         """Replace the update. Where the run's entries still wait, one more says so, and the spans lose their text."""
@@ -221,7 +230,7 @@ class LedgerRecorder:
         run.end(after, update, {}, "withheld", run_versions(self._versions, step.state))
         self._shown.withhold(step, run, "record_unavailable")
         if (flush := run.flush(keep_drafts=False)) is not None:
-            self.writer.submit(flush)
+            self.writer.submit(flush, run.lose)
         return update
 
     def _failed(self, step: Step, status: str, code: str) -> None:
@@ -247,6 +256,7 @@ class LedgerRecorder:
     async def _enter(self, hop: Hop, state: Mapping[str, Any], runtime: Any, config: RunnableConfig) -> Run:
         run_id = self.run_of(runtime, config)
         if (run := self._runs.get(run_id)) is not None:
+            self._same(run, runtime, config)
             return run
         lock = self._opening.setdefault(run_id, asyncio.Lock())
         try:
@@ -254,10 +264,19 @@ class LedgerRecorder:
                 run = self._runs.get(run_id)
                 if run is None:
                     run = await self._open(run_id, hop, state, runtime, config)
+                    self._crowded()
                     self._runs[run_id] = run
+                else:
+                    self._same(run, runtime, config)
         finally:
             self._opening.pop(run_id, None)
         return run
+
+    def _same(self, run: Run, runtime: Any, config: RunnableConfig) -> None:
+        """Raises UsageError where a run's id is used by another caller or for another thread while it is under way."""
+        who, thread = self._callers.principal(config), runtime.execution_info.thread_id or ""
+        if (who.tenant, who.id, str(thread)) != (run.principal.tenant, run.principal.id, run.row.thread):
+            raise UsageError("this run's id is in use", where="config.run_id", hint="Give each run an id of its own")
 
     async def _open(self, run_id: str, hop: Hop, state: Mapping[str, Any], runtime: Any, config: RunnableConfig) -> Run:
         principal = cast("Principal", self._callers.principal(config))
@@ -273,21 +292,21 @@ class LedgerRecorder:
     async def _save(self, run: Run) -> None:
         """Commit what there is, so that whoever resumes the run finds its past."""
         flush = run.flush(keep_drafts=True)
-        if flush is None:
+        if flush is None or run.lost:  # entries after a hole prove nothing
             return
         if run.late:
-            self.writer.submit(flush)
+            self.writer.submit(flush, run.lose)
             return
         try:
-            await self.writer.commit(flush)
+            await self.writer.commit(flush, run.lose)
         except FielError as error:
             run.late = True
             _LOG.warning("run %s is not recorded yet: %s", run.row.run, error)
 
     def _send(self, run: Run) -> None:
         """Commit in the background what there is."""
-        if (flush := run.flush(keep_drafts=True)) is not None:
-            self.writer.submit(flush)
+        if (flush := run.flush(keep_drafts=True)) is not None and not run.lost:
+            self.writer.submit(flush, run.lose)
 
     # Runs that never reach an end
 
@@ -301,14 +320,27 @@ class LedgerRecorder:
         for run in list(self._runs.values()):
             if run.active or now - run.touched < self._idle:
                 continue
-            if run.unflushed:
-                self._close(run, "unavailable", "unfinished")
-                self._send(run)
+            self._give_up(run)
             if now - run.touched >= self._evict:
                 self._runs.pop(run.row.run, None)
         self._sweeper = None
         if self._runs:
             self._sweep_later()
+
+    def _crowded(self) -> None:
+        """Where too many runs are kept, flush and forget those that nothing happens in, the longest silent first."""
+        if len(self._runs) < LIVE:
+            return
+        silent = sorted((run for run in self._runs.values() if not run.active), key=lambda run: run.touched)
+        for run in silent[: max(1, LIVE // 8)]:
+            self._give_up(run)
+            self._runs.pop(run.row.run, None)
+
+    def _give_up(self, run: Run) -> None:
+        """Flush what a run has left that did not reach its end."""
+        if run.unflushed:
+            self._close(run, "unavailable", "unfinished")
+            self._send(run)
 
     async def close(self, timeout: float = 10.0) -> bool:
         """Flush everything and stop; False where something could not be written in time."""
@@ -316,9 +348,7 @@ class LedgerRecorder:
             self._sweeper.cancel()
             self._sweeper = None
         for run in self._runs.values():
-            if run.unflushed:
-                self._close(run, "unavailable", "unfinished")
-                self._send(run)
+            self._give_up(run)
         self._runs.clear()
         return await self.writer.close(timeout)
 

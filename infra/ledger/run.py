@@ -118,6 +118,8 @@ class Run:
         """The step in which the run began."""
         self.late = False
         """A commit did not come in time; later hops do not wait again, the last one does."""
+        self.lost = False
+        """Entries of this run will never be in the ledger: nothing more of it may be released."""
         self.drafts: dict[str, bytes] = {}
         self.trace = int(row.run.replace("-", ""), 16)
         self.root = root_of(row.run)
@@ -151,6 +153,10 @@ class Run:
     @property
     def unflushed(self) -> bool:
         return bool(self._sealed or self._spans or self._fresh_drafts)
+
+    def lose(self) -> None:
+        """A flush of this run was refused for good."""
+        self.lost = True
 
     def resume(self, row: RunRow, past: Sequence[Entry], point: Point, hash: bytes, lineage: Sequence[str]) -> None:
         """Go on from what an earlier run left."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fiel.infra.ledger.store import Flush, RecordConflict, Store
 from fiel.tools.errors import FielError, Unavailable
@@ -49,11 +49,14 @@ class Writer:
         """Flushes that are not committed yet."""
         return len(self._waiting)
 
-    def submit(self, flush: Flush) -> asyncio.Future[None]:
-        """Queue a flush. The future ends when it is committed, or with the error that makes that impossible."""
+    def submit(self, flush: Flush, lost: Callable[[], None] = lambda: None) -> asyncio.Future[None]:
+        """Queue a flush. The future ends when it is committed, or with the error that makes that impossible.
+
+        `lost` is called where it is impossible, before anybody who waits for this or a later flush goes on.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        future.add_done_callback(_seen)
+        future.add_done_callback(lambda ended: _seen(ended, lost))
         size = flush.size
         if self._waiting and self._bytes + size > self._limit:
             self.lost += 1
@@ -66,9 +69,9 @@ class Writer:
             self._task = loop.create_task(self._run(), name="fiel ledger writer")
         return future
 
-    async def commit(self, flush: Flush) -> None:
+    async def commit(self, flush: Flush, lost: Callable[[], None] = lambda: None) -> None:
         """Queue a flush and wait for it. Raises RecordLate (it stays queued) or RecordUnavailable (it is not)."""
-        future = self.submit(flush)
+        future = self.submit(flush, lost)
         done, _ = await asyncio.wait((future,), timeout=self._patience)
         if not done:
             raise RecordLate(f"the record was not committed within {self._patience:g} s")
@@ -146,7 +149,7 @@ class Writer:
                 future.set_exception(error)
 
 
-def _seen(future: asyncio.Future[None]) -> None:
-    """Nobody waits for a background flush; its error has been logged and counted."""
-    if not future.cancelled():
-        future.exception()
+def _seen(future: asyncio.Future[None], lost: Callable[[], None]) -> None:
+    """Perhaps nobody waits for the flush; its error has been logged and counted."""
+    if future.cancelled() or future.exception() is not None:
+        lost()

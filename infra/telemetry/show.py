@@ -19,6 +19,8 @@ _PLAIN = frozenset(
     ("document", "version", "chunk", "start", "end", "score", "similarity", "language", "dense_rank", "text_rank")
 )
 """Fields of a passage that are ids, codes or numbers: nothing to redact."""
+_REMEMBERED = 4096
+"""Longest text, in characters, whose redaction is remembered: passages, not whole documents."""
 _SAID = ("outcome", "reason", "failure")
 
 
@@ -26,11 +28,12 @@ class Shown:
     """Ends spans with what may be seen."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
-        self._redact = lru_cache(maxsize=4096)(redact)
+        self._redact = redact
+        self._remembered = lru_cache(maxsize=4096)(redact)
 
     def text(self, text: str) -> str:
         try:
-            return self._redact(text)
+            return self._remembered(text) if len(text) <= _REMEMBERED else self._redact(text)
         except Exception:  # an edge: what cannot be redacted is not shown
             _LOG.exception("a text cannot be redacted and is left out of its span")
             return HIDDEN

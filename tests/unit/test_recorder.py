@@ -21,7 +21,7 @@ from fiel.infra.ledger.chain import broken
 from fiel.infra.ledger.frames import unpack
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.recorder import LedgerRecorder
-from fiel.infra.ledger.store import Flush, MemoryStore
+from fiel.infra.ledger.store import Flush, MemoryStore, RecordConflict
 from fiel.tools.canonical import digest_of
 from fiel.tools.errors import DatabaseUnavailable, UsageError
 from fiel.tools.principal import Principal
@@ -481,6 +481,63 @@ async def test_nothing_is_released_unrecorded() -> None:
     last = {span.span_id: span for span in spans(ledger)}
     assert not any(b"yes" in span.SerializeToString() for span in last.values())
     assert ledger.writer.lost == 0
+
+
+class Refuses(MemoryStore):
+    """A store that will never write the flush of that number."""
+
+    def __init__(self, which: int) -> None:
+        super().__init__()
+        self.which = which
+
+    async def append(self, flushes: Sequence[Flush]) -> None:
+        if any(entry.seq == self.which for flush in flushes for entry in flush.entries):
+            raise RecordConflict("another entry stands at this place")
+        await super().append(flushes)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_nothing_is_released_where_the_record_has_a_hole(which: int) -> None:
+    store = Refuses(which)
+    ledger = recorder(store, withheld=lambda run, state: {"outcome": "unavailable", "answer": "Sorry."})
+    setup = config("t")
+    state = await line(ledger, InMemorySaver()).ainvoke({"question": "q"}, setup, durability="sync")
+    assert (state["outcome"], state["answer"]) == ("unavailable", "Sorry.")
+    assert ledger.writer.lost == 1
+    assert [entry.seq for entry in await store.entries(str(setup["run_id"]))] == [0, 1][:which]
+
+
+async def test_a_run_under_way_is_not_shared_by_its_id() -> None:
+    ledger = recorder()
+    going, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(state: State, runtime: Any, config: Any) -> dict[str, Any]:
+        going.set()
+        await go.wait()
+        return {}
+
+    setup = config()
+    run = asyncio.create_task(line(ledger, middle=wait).ainvoke({"question": "q"}, setup))
+    await going.wait()
+    ledger._callers.now = Principal("acme", "bob", frozenset(), frozenset({"reader"}))  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="in use"):
+        await line(ledger).ainvoke({"question": "theirs"}, setup)
+    ledger._callers.now = ANA  # type: ignore[attr-defined]
+    go.set()
+    assert (await run)["outcome"] == "answered"
+    entries = await ledger.store.entries(str(setup["run_id"]))
+    assert len(entries) == 3
+    assert broken(entries, "") is None
+
+
+async def test_abandoned_runs_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fiel.infra.ledger.recorder.LIVE", 8)
+    ledger = recorder()
+    made = [(await interrupted(ledger, InMemorySaver(), "exit"))[1] for _ in range(12)]
+    assert sum(ledger.live(str(setup["run_id"])) is not None for setup in made) <= 8
+    assert ledger.live(str(made[-1]["run_id"])) is not None
+    assert await ledger.writer.drain()
+    assert len(await ledger.store.entries(str(made[0]["run_id"]))) == 2
 
 
 async def test_a_mutating_node_does_not_falsify_digests() -> None:
