@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterError, croniter  # type: ignore[import-untyped]
+from croniter import CroniterBadDateError, CroniterError, croniter  # type: ignore[import-untyped]
 
 from fiel.tools.errors import UsageError
 
@@ -33,8 +33,9 @@ def following(schedule: str, timezone: str | None, after: datetime) -> datetime:
         if found.fold and _hour_is_fixed(schedule) and found.replace(fold=0).utcoffset() != found.utcoffset():
             found = times.get_next(datetime)
     except (CroniterError, ValueError, KeyError, OverflowError) as error:
+        never = isinstance(error, CroniterBadDateError)
         raise BadSchedule(
-            f"the schedule cannot be used: {error}",
+            "the schedule never comes" if never else "the schedule cannot be read",
             where="schedule",
             hint="Minute, hour, day of month, month, day of week; for example */5 * * * *",
         ) from error

@@ -1,11 +1,10 @@
 """Bodies of requests: JSON whatever the content type says, strict about fields, and nothing that cannot be stored."""
 
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
@@ -27,15 +26,18 @@ class _JsonRequest(Request):
 
 
 def parse(body: bytes) -> Any:
-    """The value of a body. Raises JSONDecodeError, which FastAPI answers with 422."""
-    value = orjson.loads(body)
+    """The value of a body. Raises HTTPException with 422: of what FastAPI lets through, only that keeps its words."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise HTTPException(422, f"the body is not JSON: {error}") from error
     if b"\\u0000" in body and _holds_nul(value):
-        raise json.JSONDecodeError("the character U+0000 cannot be stored", "", 0)
+        raise HTTPException(422, "the body holds the character U+0000, which cannot be stored")
     if body.count(b"[") + body.count(b"{") > _SHALLOW:
         try:
             orjson.dumps(value)
         except TypeError as error:
-            raise json.JSONDecodeError("the value is nested too deeply", "", 0) from error
+            raise HTTPException(422, "the body is nested too deeply") from error
     return value
 
 
