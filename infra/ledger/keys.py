@@ -10,6 +10,7 @@ import binascii
 import contextlib
 import os
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -72,22 +73,30 @@ def load_or_create(path: Path) -> Key:
     return load(path)
 
 
+class _Zstd(threading.local):
+    """A compressor and a decompressor for each thread: one that two threads share crashes the process."""
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self.compress = zstandard.ZstdCompressor(level=1).compress
+        self.expand = zstandard.ZstdDecompressor().decompress
+
+
 class Cipher:
     """Compresses and encrypts blobs, each bound to the purpose and the run that it belongs to."""
 
     def __init__(self, key: Key, older: Sequence[Key] = ()) -> None:
-        import zstandard
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         self.key = key
         self._ciphers = {one.id: AESGCM(one.secret) for one in (*older, key)}
-        self._compress = zstandard.ZstdCompressor(level=1).compress
-        self._expand = zstandard.ZstdDecompressor().decompress
+        self._zstd = _Zstd()
 
     def seal(self, purpose: str, run: str, data: bytes) -> bytes:
         """12 bytes of nonce and the ciphertext of the compressed data."""
         nonce = os.urandom(12)
-        return nonce + self._ciphers[self.key.id].encrypt(nonce, self._compress(data), f"{purpose}:{run}".encode())
+        return nonce + self._ciphers[self.key.id].encrypt(nonce, self._zstd.compress(data), f"{purpose}:{run}".encode())
 
     def open(self, purpose: str, run: str, blob: bytes, key: str) -> bytes:
         """What `seal` was given. Raises KeyUnavailable."""
@@ -100,6 +109,6 @@ class Cipher:
                 hint="Put back the key file that belongs to this database; the chain verifies without it",
             )
         try:
-            return self._expand(self._ciphers[key].decrypt(blob[:12], blob[12:], f"{purpose}:{run}".encode()))
+            return self._zstd.expand(self._ciphers[key].decrypt(blob[:12], blob[12:], f"{purpose}:{run}".encode()))
         except InvalidTag as error:
             raise KeyUnavailable("the contents were altered, or belong to another run", where=f"run {run}") from error
