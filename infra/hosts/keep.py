@@ -1,5 +1,7 @@
 """What is done with whole threads in a checkpointer: copied, cut back, undone."""
 
+import asyncio
+import copy
 from collections import defaultdict
 from typing import Any
 
@@ -12,13 +14,23 @@ from fiel.tools.sql import load
 _SQL = load("fiel.infra.hosts", "keep.sql")
 
 
+def alone(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
+    """The checkpointer with a lock of its own: LangGraph's lets one statement at a time through, pool or no pool."""
+    if not isinstance(saver, AsyncPostgresSaver):
+        return saver
+    twin = copy.copy(saver)
+    twin.lock = asyncio.Lock()
+    return twin
+
+
 async def copy_thread(saver: BaseCheckpointSaver[Any], source: ThreadRef, target: ThreadRef) -> None:
     """Copy every checkpoint with its pending writes.
 
     One by one through the checkpointer, not as rows: what is kept is sealed for its own thread.
     """
+    writer = alone(saver)  # reading holds the reader's lock from the first checkpoint to the last
     async for found in saver.alist({"configurable": {"thread_id": source.checkpoint_thread}}):
-        await _copy(saver, found, target.checkpoint_thread)
+        await _copy(writer, found, target.checkpoint_thread)
 
 
 async def _copy(saver: BaseCheckpointSaver[Any], found: CheckpointTuple, thread: str) -> None:

@@ -1,14 +1,11 @@
 """fiel's own answer graph, in this process, seen through the projector."""
 
-import asyncio
-import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
 from fiel.graphs.answer.graph import NAME
 from fiel.infra.callers import KEY
@@ -68,7 +65,7 @@ class OwnHost:
 
     async def run(self, order: RunOrder) -> AsyncGenerator[HostEvent | HostEnd, None]:
         _may(order)
-        graph = unshared(await self._graph(order.graph_id))
+        graph = _unshared(await self._graph(order.graph_id))
         principal = order.caller.principal
         hosted = Hosted(graph, view_of(principal, order.stream_modes), {KEY: principal})
         stream = hosted.run(order)
@@ -110,7 +107,7 @@ class OwnHost:
         await keep.forget_run(await self._saver(), thread, run_id)
 
     async def _read(self, query: StateQuery) -> Hosted:
-        graph = unshared(await self._graph(query.graph_id))
+        graph = _unshared(await self._graph(query.graph_id))
         principal = query.caller.principal
         return Hosted(graph, view_of(principal), {KEY: principal})
 
@@ -124,22 +121,13 @@ class OwnHost:
         saver = (await self._graph(NAME)).checkpointer
         if not isinstance(saver, BaseCheckpointSaver):
             raise GraphBroken("the graph keeps no threads", where=NAME)
-        return _alone(saver)
+        return keep.alone(saver)
 
 
-def unshared(graph: Graph) -> Graph:
-    """The graph with a checkpointer of its own: LangGraph's lets one statement at a time through, pool or no pool."""
-    if not isinstance(graph.checkpointer, AsyncPostgresSaver):
-        return graph
-    return graph.copy({"checkpointer": _alone(graph.checkpointer)})
-
-
-def _alone(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
-    if not isinstance(saver, AsyncPostgresSaver):
-        return saver
-    twin = copy.copy(saver)
-    twin.lock = asyncio.Lock()
-    return twin
+def _unshared(graph: Graph) -> Graph:
+    """The graph with a checkpointer of its own."""
+    saver = graph.checkpointer
+    return graph.copy({"checkpointer": keep.alone(saver)}) if isinstance(saver, BaseCheckpointSaver) else graph
 
 
 def _may(order: RunOrder) -> None:
@@ -180,4 +168,4 @@ def _spoken(message: Any) -> None:
         raise EditRefused("only questions and answers may be given as messages", where="input.messages")
 
 
-__all__ = ["DESCRIPTION", "OwnHost", "unshared"]
+__all__ = ["DESCRIPTION", "OwnHost"]

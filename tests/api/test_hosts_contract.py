@@ -1,0 +1,322 @@
+"""What every graph host does, whatever it runs: the contract of `fiel.infra.hosts.port.GraphHost`."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fiel.graphs.answer.graph import build
+from fiel.infra.hosts.child import open_child
+from fiel.infra.hosts.manifest import load
+from fiel.infra.hosts.own import OwnHost
+from fiel.infra.hosts.port import (
+    MODES,
+    BadOrder,
+    GraphHost,
+    UnknownCheckpoint,
+    UnknownGraph,
+    Update,
+    check_config,
+)
+from fiel.infra.ledger.keys import Cipher, key_of
+from fiel.infra.threads import open_saver
+from tests.conftest import Urls
+from tests.graph.conftest import House, bundles, house  # noqa: F401
+from tests.hosts_support import DEVELOPER, named, new_thread, order, query, read
+
+SMALL = Path(__file__).parents[1] / "projects" / "small" / "langgraph.json"
+KEY = key_of(b"k" * 32)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A host and what to ask of it."""
+
+    host: GraphHost
+    graph: str
+    input: dict[str, Any]
+    nodes: list[str]
+    last: str
+    """A channel that the last node writes."""
+    update: dict[str, Any]
+    as_node: str
+
+
+@pytest.fixture(params=["own", "child"])
+async def served(request: Any, database_urls: Urls, house: House) -> AsyncIterator[Served]:  # noqa: F811
+    async with AsyncExitStack() as stack:
+        if request.param == "own":
+            saver = await stack.enter_async_context(open_saver(database_urls.runtime, database_urls.owner, Cipher(KEY)))
+            graph = build(house.services, saver)
+
+            async def made() -> Any:
+                return graph
+
+            nodes = ["guard_input", "rewrite", "retrieve", "rerank", "guard_context", "generate", "judge"]
+            nodes += ["guard_output", "release"]
+            asked = {"messages": [{"role": "user", "content": "What does the vault hold?"}]}
+            yield Served(OwnHost(made), "answer", asked, nodes, "answer", {"language": "es"}, "guard_input")
+        else:
+            host = await stack.enter_async_context(
+                open_child(load(SMALL), database_urls.runtime, database_urls.owner, KEY)
+            )
+            yield Served(host, "plain", {"count": 0}, ["one", "two", "three"], "steps", {"note": "edited"}, "one")
+
+
+async def test_a_run_ends_with_its_values(served: Served) -> None:
+    thread = new_thread()
+    events, end = await read(served.host, order(served.graph, thread, DEVELOPER, input=served.input))
+    assert events == []
+    assert (end.status, end.next, end.interrupts) == ("success", (), {})
+    assert end.value()[served.last]
+    assert end.output == end.values
+    state = await served.host.state(query(served.graph, thread, DEVELOPER))
+    assert state["values"] == end.value()
+    assert (state["next"], state["interrupts"]) == ([], [])
+    assert state["checkpoint"].items() >= {"thread_id": thread.public_id, "checkpoint_ns": ""}.items()
+    assert state["metadata"]["graph_id"] == served.graph
+    assert state["created_at"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_every_mode_speaks_under_its_name(served: Served, mode: str) -> None:
+    asked = order(served.graph, new_thread(), DEVELOPER, input=served.input, stream_modes=[mode])
+    events, _ = await read(served.host, asked)
+    if served.graph == "plain" and mode in ("messages", "messages-tuple", "custom"):
+        assert events == []
+        return
+    names = {event.event for event in events}
+    assert names == {
+        "messages": {"messages/metadata", "messages/complete"},
+        "messages-tuple": {"messages"},
+    }.get(mode, {mode})
+
+
+async def test_several_modes_speak_side_by_side(served: Served) -> None:
+    asked = order(
+        served.graph, new_thread(), DEVELOPER, input=served.input, stream_modes=["values", "updates", "debug"]
+    )
+    events, end = await read(served.host, asked)
+    assert {event.event for event in events} == {"values", "updates", "debug"}
+    assert named(events, "values")[-1] == end.value()
+    assert [node for one in named(events, "updates") for node in one] == served.nodes
+    kinds = [one["type"] for one in named(events, "debug")]
+    assert kinds.count("task") == kinds.count("task_result") == len(served.nodes)
+    saved = [one["payload"] for one in named(events, "debug") if one["type"] == "checkpoint"]
+    assert saved[-1]["checkpoint"]["thread_id"] == asked.thread.public_id
+    assert saved[-1]["parent_checkpoint"]["checkpoint_id"] == saved[-2]["checkpoint"]["checkpoint_id"]
+
+
+async def test_the_inner_name_of_a_thread_never_leaves(served: Served) -> None:
+    thread = new_thread()
+    asked = order(served.graph, thread, DEVELOPER, input=served.input, stream_modes=list(MODES), subgraphs=True)
+    events, _ = await read(served.host, asked)
+    assert not any(thread.checkpoint_thread.encode() in event.data for event in events)
+    shown = await served.host.history(query(served.graph, thread, DEVELOPER), limit=50)
+    assert thread.checkpoint_thread not in str(shown)
+    assert thread.public_id in str(shown)
+
+
+async def test_stepping_stops_before_and_after_and_goes_on(served: Served) -> None:
+    thread, second = new_thread(), served.nodes[1]
+    asked = order(served.graph, thread, DEVELOPER, input=served.input, interrupt_before=[second])
+    _, end = await read(served.host, asked)
+    assert (end.status, end.next) == ("interrupted", (second,))
+    assert end.checkpoint_id
+    _, end = await read(served.host, order(served.graph, thread, DEVELOPER, interrupt_after="*"))
+    assert end.next == (served.nodes[2],)
+    _, end = await read(served.host, order(served.graph, thread, DEVELOPER))
+    assert (end.status, end.next) == ("success", ())
+    assert end.value()[served.last]
+
+
+async def test_history_is_newest_first_and_can_be_cut(served: Served) -> None:
+    thread = new_thread()
+    await read(served.host, order(served.graph, thread, DEVELOPER, input=served.input))
+    asked = query(served.graph, thread, DEVELOPER)
+    states = await served.host.history(asked, limit=100)
+    assert len(states) == len(served.nodes) + 2
+    assert [one["created_at"] for one in states] == sorted((one["created_at"] for one in states), reverse=True)
+    assert states[0]["parent_checkpoint"] == states[1]["checkpoint"]
+    assert await served.host.history(asked, limit=2) == states[:2]
+    assert await served.host.history(asked, before=states[1]["checkpoint"], limit=1) == [states[2]]
+    source = await served.host.history(asked, metadata={"source": "input"}, limit=100)
+    assert [one["metadata"]["source"] for one in source] == ["input"]
+    there = query(served.graph, thread, DEVELOPER, checkpoint=states[3]["checkpoint"])
+    assert (await served.host.state(there))["checkpoint"] == states[3]["checkpoint"]
+
+
+async def test_durability_exit_keeps_one(served: Served) -> None:
+    thread = new_thread()
+    await read(served.host, order(served.graph, thread, DEVELOPER, input=served.input, durability="exit"))
+    assert len(await served.host.history(query(served.graph, thread, DEVELOPER), limit=50)) == 1
+
+
+async def test_a_run_forks_from_a_checkpoint(served: Served) -> None:
+    thread = new_thread()
+    await read(served.host, order(served.graph, thread, DEVELOPER, input=served.input))
+    asked = query(served.graph, thread, DEVELOPER)
+    before = await served.host.history(asked, limit=100)
+    at = next(one for one in before if one["next"] == [served.nodes[-1]])
+    _, end = await read(served.host, order(served.graph, thread, DEVELOPER, checkpoint=at["checkpoint"]))
+    assert end.status == "success"
+    after = await served.host.history(asked, limit=100)
+    assert len(after) > len(before)
+    assert after[0]["values"][served.last]
+
+
+async def test_state_is_edited_as_a_node(served: Served) -> None:
+    thread = new_thread()
+    await read(
+        served.host,
+        order(served.graph, thread, DEVELOPER, input=served.input, interrupt_before=[served.nodes[1]]),
+    )
+    asked = query(served.graph, thread, DEVELOPER)
+    made = await served.host.update(asked, [Update(served.update, served.as_node)])
+    state = await served.host.state(asked)
+    assert made["checkpoint"] == state["checkpoint"]
+    assert made["checkpoint"]["thread_id"] == thread.public_id
+    assert state["values"].items() >= served.update.items()
+    assert state["metadata"]["source"] == "update"
+    with pytest.raises(BadOrder):
+        await served.host.update(asked, [Update(served.update, "no_such_node")])
+
+
+async def test_a_thread_is_made_of_supersteps(served: Served) -> None:
+    thread = new_thread()
+    steps = [[Update(served.input, "__input__")], [Update(served.update, served.as_node)]]
+    await served.host.update_many(query(served.graph, thread, DEVELOPER), steps)
+    state = await served.host.state(query(served.graph, thread, DEVELOPER))
+    assert state["values"].items() >= served.update.items()
+
+
+async def test_threads_are_copied_cut_back_and_forgotten(served: Served) -> None:
+    thread, copied = new_thread(), new_thread()
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    await read(served.host, order(served.graph, thread, DEVELOPER, input=served.input, run_id=first))
+    after_first = await served.host.state(query(served.graph, thread, DEVELOPER))
+    await read(served.host, order(served.graph, thread, DEVELOPER, input=served.input, run_id=second))
+    states = await served.host.history(query(served.graph, thread, DEVELOPER), limit=100)
+
+    await served.host.copy_thread(thread, copied)
+    theirs = await served.host.history(query(served.graph, copied, DEVELOPER), limit=100)
+    assert [one["values"] for one in theirs] == [one["values"] for one in states]
+    assert {one["checkpoint"]["thread_id"] for one in theirs} == {copied.public_id}
+
+    await served.host.forget_run(thread, second)
+    assert await served.host.state(query(served.graph, thread, DEVELOPER)) == after_first
+
+    await served.host.prune(copied)
+    kept = await served.host.history(query(served.graph, copied, DEVELOPER), limit=100)
+    assert [one["checkpoint"] for one in kept] == [theirs[0]["checkpoint"]]
+    assert kept[0]["values"] == theirs[0]["values"]
+
+    await served.host.delete_thread(thread)
+    state = await served.host.state(query(served.graph, thread, DEVELOPER))
+    assert (state["values"], state["next"], state["tasks"], state["created_at"]) == ({}, [], [], None)
+
+
+async def test_a_graph_is_drawn_and_described(served: Served) -> None:
+    assert served.graph in served.host.graph_ids()
+    assert served.host.description(served.graph)
+    drawn = await served.host.draw(served.graph, xray=True)
+    assert {*served.nodes, "__start__", "__end__"} <= {node["id"] for node in drawn["nodes"]}
+    assert {"source", "target"} <= drawn["edges"][0].keys()
+    schemas = await served.host.schemas(served.graph)
+    assert set(schemas) == {
+        *("graph_id", "input_schema", "output_schema", "state_schema", "config_schema", "context_schema")
+    }
+    assert served.last in schemas["state_schema"]["properties"]
+    assert await served.host.subgraphs(served.graph) == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stream_modes": ["loud"]},
+        {"interrupt_before": ["no_such_node"]},
+        {"interrupt_after": "one"},
+        {"config": {"configurable": {"thread_id": "another"}}},
+        {"config": {"configurable": {"langgraph_auth_user": {"identity": "root"}}}},
+        {"config": {"configurable": {"fiel_principal": "root"}}},
+        {"config": {"callbacks": []}},
+        {"config": {"recursion_limit": 0}},
+        {"command": {"resume": 1}},
+        {"input": None, "command": {"graph": "parent"}},
+        {"input": None, "command": {"goto": [{"to": "one"}]}},
+        {"checkpoint": {"checkpoint_id": 7}},
+        {"checkpoint": {"id": "7"}},
+    ],
+    ids=str,
+)
+async def test_what_a_graph_cannot_take_is_refused_by_name(served: Served, wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadOrder) as refused:
+        await read(served.host, order(served.graph, new_thread(), DEVELOPER, **{"input": served.input, **wrong}))
+    assert refused.value.where
+
+
+async def test_what_is_not_there_is_said(served: Served) -> None:
+    gone = {"checkpoint_id": "1ef4f797-8335-6428-8001-8a1503f9b875"}
+    thread = new_thread()
+    await read(served.host, order(served.graph, thread, DEVELOPER, input=served.input))
+    with pytest.raises(UnknownGraph):
+        await read(served.host, order("no_such_graph", thread, DEVELOPER, input=served.input))
+    with pytest.raises(UnknownGraph):
+        await served.host.draw("no_such_graph")
+    with pytest.raises(UnknownCheckpoint):
+        await read(served.host, order(served.graph, thread, DEVELOPER, checkpoint=gone))
+    with pytest.raises(UnknownCheckpoint):
+        await served.host.state(query(served.graph, thread, DEVELOPER, checkpoint=gone))
+    with pytest.raises(UnknownCheckpoint):
+        await served.host.update(query(served.graph, thread, DEVELOPER, checkpoint=gone), [Update(served.update)])
+
+
+async def test_threads_do_not_see_each_other(served: Served) -> None:
+    one, other = new_thread(), new_thread()
+    await read(served.host, order(served.graph, one, DEVELOPER, input=served.input))
+    assert (await served.host.state(query(served.graph, other, DEVELOPER)))["values"] == {}
+
+
+async def test_many_runs_at_once(served: Served) -> None:
+    async def one() -> Any:
+        return (await read(served.host, order(served.graph, new_thread(), DEVELOPER, input=served.input)))[1]
+
+    ends = await asyncio.gather(*(one() for _ in range(12)))
+    assert {end.status for end in ends} == {"success"}
+
+
+async def test_a_closed_stream_cancels_the_run(served: Served) -> None:
+    thread = new_thread()
+    stream: Any = served.host.run(order(served.graph, thread, DEVELOPER, input=served.input, stream_modes=["updates"]))
+    await anext(stream)
+    await stream.aclose()
+    before = await served.host.history(query(served.graph, thread, DEVELOPER), limit=50)
+    await asyncio.sleep(0.2)
+    assert await served.host.history(query(served.graph, thread, DEVELOPER), limit=50) == before
+    assert before[0]["next"], "the run had not ended"
+    _, end = await read(served.host, order(served.graph, thread, DEVELOPER))
+    assert end.status == "success", "and can be gone on with"
+
+
+async def test_the_first_event_does_not_wait(served: Served) -> None:
+    await read(served.host, order(served.graph, new_thread(), DEVELOPER, input=served.input))
+    stream: Any = served.host.run(
+        order(served.graph, new_thread(), DEVELOPER, input=served.input, stream_modes=["values"])
+    )
+    begun = time.perf_counter()
+    await anext(stream)
+    assert time.perf_counter() - begun < 0.5
+    await stream.aclose()
+
+
+def test_reserved_keys_are_refused_by_name() -> None:
+    for name in ("thread_id", "run_id", "checkpoint_id", "checkpoint_ns", "__pregel_store", "langgraph_x", "fiel_x"):
+        with pytest.raises(BadOrder, match=name):
+            check_config({"configurable": {name: 1}})
+    check_config({"configurable": {"model": "x"}, "tags": ["a"], "recursion_limit": 5, "metadata": {}})
