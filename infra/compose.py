@@ -247,7 +247,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             vault=LedgerVault(recorder),
             timeout=settings.timeout,
         )
-        threads = _Threads(settings, services, database, _owner_url(settings))
+        threads = _Threads(settings, services, database, owner_url(settings))
         stack.push_async_callback(threads.close)
         house = House(settings, corpus, services, recorder, build(services), threads, loading)
         if settings.mlflow_url:
@@ -255,7 +255,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         yield house
 
 
-def _owner_url(settings: Settings) -> str:
+def owner_url(settings: Settings) -> str:
     """Address of the database as its owner; empty where only the runtime role is known."""
     if settings.database_url:
         return settings.database_owner_url or settings.database_url

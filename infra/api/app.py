@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from importlib import import_module, metadata
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from fiel.infra.api import cors, errors
+from fiel.infra.api.auth.gate import gate
 from fiel.infra.api.edge import Edge
 from fiel.infra.api.limits import BodyLimit
 from fiel.infra.api.metrics import Metrics
@@ -41,7 +42,7 @@ def create(settings: Settings, opening: Opening) -> FastAPI:
     app.state.metrics = metrics
     errors.register(app)
     for name in NAMES:
-        app.include_router(import_module(f"fiel.infra.api.routes.{name}").router)
+        app.include_router(import_module(f"fiel.infra.api.routes.{name}").router, dependencies=[Depends(gate)])
     return app
 
 

@@ -1,9 +1,11 @@
 """From settings to a running service: what an API process opens, and in which order it closes it."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fiel.infra.api.auth.authenticator import Authenticator
 from fiel.infra.api.auth.custom import Place, open_custom
@@ -11,11 +13,14 @@ from fiel.infra.api.auth.oidc import open_oidc
 from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.api.limits import Limits
 from fiel.infra.api.service import Service
-from fiel.infra.compose import cipher, open_house
+from fiel.infra.compose import cipher, open_house, owner_url
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.settings import Settings
+
+if TYPE_CHECKING:
+    from fiel.infra.hosts.manifest import Manifest
 
 
 def always() -> bool:
@@ -54,12 +59,38 @@ async def service_of(
 
 
 @asynccontextmanager
-async def open_host(settings: Settings, graphs: Path | None) -> AsyncIterator[Hosted]:
+async def open_host(settings: Settings, database: Database, graphs: Path | None) -> AsyncIterator[Hosted]:
     """fiel's own graph, or those that a `langgraph.json` names."""
     from fiel.infra.hosts.own import OwnHost
 
+    if graphs is not None:
+        async with _foreign(settings, database, graphs) as hosted:
+            yield hosted
+        return
     async with open_house(settings) as house:
         yield Hosted(OwnHost(house.threads), loaded=house.is_loaded)
+
+
+@asynccontextmanager
+async def _foreign(settings: Settings, database: Database, graphs: Path) -> AsyncIterator[Hosted]:
+    from fiel.infra.hosts.child import open_child
+    from fiel.infra.hosts.manifest import load
+
+    manifest = load(graphs)
+    async with open_child(manifest, database.url, owner_url(settings), cipher(settings).key) as host:
+        yield Hosted(host, auth_of(manifest))
+
+
+def auth_of(manifest: "Manifest") -> Place | None:
+    """Where the auth handlers of a `langgraph.json` are, and what their process is started with."""
+    from fiel.infra.hosts.process import environment
+
+    if manifest.auth is None:
+        return None
+    environ = environment(manifest.env)
+    paths = [*manifest.folders, *filter(None, [environ.get("PYTHONPATH", "")])]
+    environ["PYTHONPATH"] = os.pathsep.join(paths)
+    return Place(f"{manifest.auth.source}:{manifest.auth.name}", manifest.path.parent, environ)
 
 
 @asynccontextmanager
@@ -67,7 +98,7 @@ async def open_service(settings: Settings, graphs: Path | None = None) -> AsyncI
     """Everything of one API process. Its connections are its own: however many searches wait, requests are answered."""
     async with (
         open_database(settings) as database,
-        open_host(settings, graphs) as hosted,
+        open_host(settings, database, graphs) as hosted,
         service_of(settings, database, hosted.host, custom=hosted.custom, loaded=hosted.loaded) as service,
     ):
         yield service

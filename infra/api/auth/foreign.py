@@ -5,6 +5,7 @@ writes one a line to what was standard output; what the foreign code prints goes
 """
 
 import asyncio
+import importlib
 import importlib.util
 import inspect
 import json
@@ -12,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 PARAMETERS = frozenset(
@@ -25,22 +27,26 @@ class Unusable(Exception):
 
 
 def load(place: str) -> Any:
-    """The object at `FILE:NAME`. Raises Unusable."""
-    file, _, name = place.rpartition(":")
-    path = Path(file).resolve()
-    spec = importlib.util.spec_from_file_location("fiel_custom_auth", path)
-    if not file or spec is None or spec.loader is None or not path.is_file():
-        raise Unusable(f"there is no Python file {file or place!r}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.parent))
-    spec.loader.exec_module(module)
+    """The object at `FILE:NAME` or `MODULE:NAME`. Raises Unusable."""
+    source, _, name = place.rpartition(":")
+    module = _file(Path(source).resolve()) if source.endswith(".py") else importlib.import_module(source)
     auth = getattr(module, name, None)
     handler = getattr(auth, "_authenticate_handler", None)
     if handler is None:
         raise Unusable(f"{name!r} is no langgraph_sdk.Auth with an @authenticate handler")
     _check(handler)
     return auth
+
+
+def _file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fiel_custom_auth", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise Unusable(f"there is no Python file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent))
+    spec.loader.exec_module(module)
+    return module
 
 
 def _check(handler: Callable[..., Any]) -> None:

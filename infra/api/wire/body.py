@@ -22,7 +22,10 @@ class _JsonRequest(Request):
     """A request whose body is JSON also where Studio calls it text/plain, or a client calls it nothing."""
 
     async def json(self) -> Any:
-        return parse(await self.body())
+        """Parsed once: what a dependency changes in it is what the route gets."""
+        if not hasattr(self, "_json"):
+            self._json = parse(await self.body())
+        return self._json
 
 
 def parse(body: bytes) -> Any:
