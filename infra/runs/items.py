@@ -166,6 +166,8 @@ def _place(principal: Principal, namespace: Namespace, key: str) -> str:
 
 
 def _key(principal: Principal, namespace: Namespace, key: str) -> Row:
-    if sum(len(part.encode()) for part in (*namespace, key)) > _LONGEST:
+    if any("\0" in part for part in (*namespace, key)):
+        raise BadRequest("a namespace and a key cannot hold the character U+0000", where="key")
+    if sum(len(part.encode(errors="replace")) for part in (*namespace, key)) > _LONGEST:
         raise BadRequest(f"a namespace and a key have at most {_LONGEST} bytes together", where="key")
     return {"tenant": principal.tenant, "owner": principal.id, "prefix": list(namespace), "key": key}

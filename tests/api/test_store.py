@@ -11,6 +11,8 @@ from langgraph_sdk.errors import APIStatusError
 from fiel.infra.api.routes.resources import items_of, threads_of
 from fiel.infra.runs.deadlines import Deadlines
 from fiel.infra.runs.expiry import Expiry
+from fiel.infra.runs.owned_store import OwnedStore
+from fiel.tools.principal import Principal
 from tests.api.graphs import PlainHost, plain_host
 from tests.conftest import Urls
 
@@ -240,6 +242,37 @@ async def test_what_cannot_be_is_refused_by_its_name(
         answer = await web.request(method, f"/store/{path}", json=body)
     assert answer.status_code in (400, 422), answer.text
     assert named in answer.text
+
+
+async def test_a_name_that_postgresql_cannot_hold_is_refused(http) -> None:
+    async with http() as web:
+        for query in (
+            "namespace=a&key=%00",
+            "namespace=%00&key=k",
+            "namespace=a&key=%ff%fe",
+            "namespace=a&key=%ed%a0%80",
+        ):
+            answer = await web.get(f"/store/items?{query}")
+            assert answer.status_code in (200, 400), answer.text
+
+
+async def test_graphs_see_the_items_that_clients_see(client, server) -> None:
+    ann, bob = await client("ann"), await client("bob")
+    store = OwnedStore(items_of(server.service), Principal("default", "ann"))
+    await store.aput(("u", "notes"), "one", {"n": 1}, ttl=5)
+    assert (await ann.store.get_item(["u", "notes"], "one"))["value"] == {"n": 1}
+    assert await bob.store.get_item(["u", "notes"], "one") is None
+    await ann.store.put_item(["u", "files"], "two", {"n": 2})
+    await bob.store.put_item(["u", "notes"], "three", {"n": 3})
+    found = await store.asearch(("u",), filter={"n": {"$gt": 0}})
+    assert [(item.namespace, item.key, item.value) for item in found] == [
+        (("u", "files"), "two", {"n": 2}),
+        (("u", "notes"), "one", {"n": 1}),
+    ]
+    assert await store.alist_namespaces(prefix=("u",), suffix=("notes",)) == [("u", "notes")]
+    await store.adelete(("u", "notes"), "one")
+    assert await store.aget(("u", "notes"), "one") is None
+    assert await ann.store.get_item(["u", "notes"], "one") is None
 
 
 async def test_a_key_must_be_given(http) -> None:
