@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from fiel.infra.database.connect import Database
 from fiel.infra.runs import filters
 from fiel.infra.runs.errors import BadRequest
 from fiel.infra.runs.pages import Page, Window, cut, parameters
-from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run
+from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run, scan
 from fiel.infra.runs.sealed import Sealer
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
@@ -135,8 +133,7 @@ class Items:
     ) -> Page[Item]:
         """The page of those items whose values fit."""
         found: list[Item] = []
-        async with connection.cursor("items", row_factory=dict_row) as cursor:
-            await cursor.execute(self._sql["search"], values | {"limit": None, "offset": 0}, binary=True)
+        async with scan(connection, self._sql["search"], values | {"limit": None, "offset": 0}) as cursor:
             while len(found) <= window.offset + window.limit and (rows := await cursor.fetchmany(_BATCH)):
                 items = (self._opened(principal, row) for row in rows)
                 found += [one for one in items if filters.fits(one.value, wanted)]

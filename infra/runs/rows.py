@@ -1,10 +1,14 @@
 """Queries of named files: prepared, binary, rows as dictionaries."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, AsyncServerCursor
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -12,11 +16,30 @@ Row = dict[str, Any]
 Connection = AsyncConnection[Any]
 
 
+class _Jsonb(Loader):
+    """A jsonb column as orjson reads it: numbers beyond 64 bits, which PostgreSQL writes out, become floats again."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> Any:
+        return orjson.loads(memoryview(data)[1:])  # after the version of the format
+
+
 async def run(connection: Connection, sql: str, values: Mapping[str, Any]) -> AsyncCursor[Row]:
     """Execute one query."""
     cursor = connection.cursor(row_factory=dict_row, binary=True)
+    cursor.adapters.register_loader("jsonb", _Jsonb)
     await cursor.execute(sql, values, prepare=True)
     return cursor
+
+
+@asynccontextmanager
+async def scan(connection: Connection, sql: str, values: Mapping[str, Any]) -> AsyncIterator[AsyncServerCursor[Row]]:
+    """Rows of a query that are fetched bit by bit."""
+    async with connection.cursor("scan", row_factory=dict_row) as cursor:
+        cursor.adapters.register_loader("jsonb", _Jsonb)
+        await cursor.execute(sql, values, binary=True)
+        yield cursor
 
 
 async def fetch(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[Row]:

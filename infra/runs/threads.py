@@ -7,14 +7,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 import orjson
-from psycopg.rows import dict_row
 
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.runs.errors import Conflict, NotFound
 from fiel.infra.runs.names import new_id, place, thread_ref
 from fiel.infra.runs.pages import Page, Window, cut, ordering, parameters
-from fiel.infra.runs.rows import Connection, Row, contained, fetch, jsonb, one, run
+from fiel.infra.runs.rows import Connection, Row, contained, fetch, jsonb, one, run, scan
 from fiel.infra.runs.sealed import Sealer
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
@@ -244,8 +243,7 @@ class Threads:
     ) -> Page[Thread]:
         """The page of those threads whose values hold `wanted`."""
         found: list[Thread] = []
-        async with connection.cursor("threads", row_factory=dict_row) as cursor:
-            await cursor.execute(sql, values | {"limit": None, "offset": 0}, binary=True)
+        async with scan(connection, sql, values | {"limit": None, "offset": 0}) as cursor:
             while len(found) <= window.offset + window.limit and (rows := await cursor.fetchmany(_BATCH)):
                 threads = (self.opened(principal, row) for row in rows)
                 found += [one for one in threads if contained(orjson.loads(one.values or b"{}"), wanted)]

@@ -63,6 +63,18 @@ async def test_created_read_changed_deleted(client) -> None:
             await call(made["thread_id"])
 
 
+async def test_metadata_come_back_as_they_went(client) -> None:
+    ann = await client()
+    metadata = {"far": -2.0409524802215791e142, "small": 1e-300, "n": 2**63 - 1, "é\u2028": ["", None, True, {"": 0.1}]}
+    made = await ann.threads.create(metadata=metadata)
+    assert made["metadata"] == metadata
+    (found,) = await ann.threads.search(metadata={"far": metadata["far"]}, values={})
+    assert found["metadata"] == metadata
+    past = await _with_past(ann, "a", metadata=metadata)
+    (found,) = await ann.threads.search(values={"steps": ["a"]})
+    assert (found["thread_id"], found["metadata"]) == (past, {**metadata, "graph_id": "chain"})
+
+
 async def test_the_same_id_twice(client) -> None:
     ann, wanted = await client(), str(uuid4())
     made = await ann.threads.create(thread_id=wanted, metadata={"n": 1})
