@@ -58,7 +58,7 @@ def _state(graph: Graph) -> Json:
 
 
 def _expressible(kind: Any) -> bool:
-    return _or_none(TypeAdapter(kind).json_schema) is not None
+    return _or_none(lambda: TypeAdapter(kind).json_schema()) is not None
 
 
 def _configurable(graph: Graph) -> Json:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core._api import LangChainBetaWarning
-from langgraph.stream import CheckpointsTransformer, CustomTransformer, TasksTransformer, UpdatesTransformer
+from langgraph.stream import CheckpointsTransformer, CustomTransformer, UpdatesTransformer
 
 from fiel.infra.hosts.plan import Graph, Plan
 from fiel.infra.hosts.port import PROTOCOL, RunOrder
 
 _HIDDEN = "langsmith:hidden"
-_CHANNELS = (UpdatesTransformer, CustomTransformer, CheckpointsTransformer, TasksTransformer)
+_CHANNELS = (UpdatesTransformer, CustomTransformer, CheckpointsTransformer)
 """What the newer transport streams beside values, messages and lifecycle."""
 
 
@@ -41,6 +41,8 @@ async def parts(graph: Graph, plan: Plan, order: RunOrder, always: Sequence[str]
         "context": plan.context,
         "interrupt_before": order.interrupt_before,
         "interrupt_after": order.interrupt_after,
+        # What the graph declares as its output, as LangGraph's servers stream it.
+        "output_keys": graph.output_channels,
         "durability": order.durability if graph.checkpointer else None,
     }
     if PROTOCOL in order.stream_modes:

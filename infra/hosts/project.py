@@ -4,7 +4,7 @@ The first wall is that drafts are not in state at all. This is the second: of ev
 keeps, an ordinary caller sees what is named here and nothing else, whatever stands in the state.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,22 +25,34 @@ _TASK = ("id", "name", "path", "triggers")
 _WRITERS = frozenset(("__start__", "__input__", *HOPS))
 
 
-def view_of(principal: Principal, modes: Iterable[str] = ()) -> "Ordinary | Privileged":
+def view_of(principal: Principal, modes: Sequence[str] = ()) -> "Ordinary | Privileged":
     """The view of this caller, for a run with these stream modes or for its state."""
-    wanted = set(modes)
-    needs = ("tasks",) if wanted & {"custom", PROTOCOL} else ()
+    needs = ("tasks",) if "custom" in modes else ()
     return Privileged(needs) if principal.sees_unreleased else Ordinary(needs)
 
 
 def _progress(part: Part) -> Iterable[Part]:
     """What a task's begin or end says about progress."""
-    hop = part.data.get("name")
-    if part.mode != "tasks" or part.space or hop not in HOPS:
+    if part.space:
+        return ()
+    if part.mode == PROTOCOL:
+        return _protocol_progress(part.data)
+    hop = part.data.get("name") if part.mode == "tasks" else None
+    if hop not in HOPS:
         return ()
     if "result" not in part.data:
         return (Part("custom", progress.started(hop)),)
     result = part.data["result"]
     return (Part("custom", progress.done(hop, result if isinstance(result, Mapping) else {})),)
+
+
+def _protocol_progress(event: Any) -> Iterable[Part]:
+    """The same over the newer transport, which tells only of hops that have ended."""
+    data = event["params"].get("data") if event.get("method") == "updates" else None
+    for hop, update in data.items() if isinstance(data, Mapping) else ():
+        if hop in HOPS and isinstance(update, Mapping):
+            params = {**event["params"], "data": progress.done(hop, update)}
+            yield Part(PROTOCOL, {"type": "event", "method": "custom", "params": params})
 
 
 def _failure(error: Exception) -> GraphFailed:
@@ -56,9 +68,7 @@ class Privileged:
     needs: tuple[str, ...] = ()
 
     def parts(self, part: Part) -> Iterable[Part]:
-        if part.mode == "tasks" and "tasks" in self.needs:
-            return (part, *_progress(part))
-        return (part,)
+        return (part, *_progress(part)) if part.mode in (PROTOCOL, *self.needs) else (part,)
 
     def values(self, values: Any) -> Any:
         return values
@@ -81,7 +91,7 @@ class Ordinary:
             return ()
         shown = _SHOWN[part.mode](part.data)
         own = () if shown is None else (Part(part.mode, shown),)
-        return (*own, *_progress(part)) if part.mode == "tasks" and "tasks" in self.needs else own
+        return (*own, *_progress(part)) if part.mode in (PROTOCOL, *self.needs) else own
 
     def values(self, values: Any) -> Any:
         return _values(values)

@@ -4,6 +4,7 @@ import base64
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
@@ -80,6 +81,8 @@ def _tame(value: Any, depth: int) -> Any:
         return {_SURROGATE.sub("\ufffd", str(key)): _tame(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
         return [_tame(one, depth + 1) for one in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _tame(getattr(value, one.name), depth + 1) for one in fields(value)}
     try:
         return orjson.loads(orjson.dumps(value, option=_OPTIONS))
     except (TypeError, RecursionError):
