@@ -75,9 +75,20 @@ async def open_host(settings: Settings, database: Database, graphs: Path | None)
 async def _foreign(settings: Settings, database: Database, graphs: Path) -> AsyncIterator[Hosted]:
     from fiel.infra.hosts.child import open_child
     from fiel.infra.hosts.manifest import load
+    from fiel.infra.runs.items import Items
+    from fiel.infra.runs.owned_store import OwnedStore
+    from fiel.infra.runs.sealed import Sealer
 
-    manifest = load(graphs)
-    async with open_child(manifest, database.url, owner_url(settings), cipher(settings).key) as host:
+    manifest, sealing = load(graphs), cipher(settings)
+    items = Items(database, Sealer(sealing))
+    opened = open_child(
+        manifest,
+        database.url,
+        owner_url(settings),
+        sealing.key,
+        stores=lambda caller: OwnedStore(items, caller.principal),
+    )
+    async with opened as host:
         yield Hosted(host, auth_of(manifest))
 
 

@@ -35,8 +35,8 @@ class Service:
 Opening = Callable[[], AbstractAsyncContextManager[Service]]
 
 
-def serving(connection: HTTPConnection) -> Service:
-    """The service of a request."""
+async def serving(connection: HTTPConnection) -> Service:
+    """The service of a request. A plain function would be called in a thread."""
     service = connection.app.state.service
     assert isinstance(service, Service)  # noqa: S101 - the application was made without one
     return service

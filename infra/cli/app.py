@@ -13,7 +13,7 @@ from fiel.tools.errors import FielError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("serve", "Start everything, ingest fiel's own documentation, ask it one question."),
-    "up": ("serve", "Run PostgreSQL, MLflow and the shipping of traces until interrupted."),
+    "up": ("serve", "Run PostgreSQL, MLflow and the API until interrupted."),
     "serve": ("service", "Serve the API alone, until interrupted."),
     "ingest": ("corpus", "Sync files and folders into a collection."),
     "search": ("corpus", "Search a collection with the caller's rights."),

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fiel.infra.cli.answer import STATUS, show_answer
-from fiel.infra.cli.callers import principal_of
+from fiel.infra.cli.callers import TENANT, principal_of
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, UNAVAILABLE, Result, write_json
+from fiel.infra.cli.service import HOST, PORT, address, check_open, listen, serve_until_stopped
 from fiel.infra.settings import Settings
-from fiel.tools.principal import EVERYONE
+from fiel.tools.principal import EVERYONE, ROLES, Principal
 
 if TYPE_CHECKING:
     from fiel.infra.compose import House
@@ -77,38 +78,75 @@ async def _beside(work: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIter
 
 
 @command("up")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="Of the API; 0: any free.")
+@click.option("--host", default=HOST, show_default=True, help="Address that the API listens on.")
 @click.option("--mlflow-port", default=0, type=click.IntRange(0, 65535), help="Port of the MLflow server; 0: any free.")
-async def up(settings: Settings, mlflow_port: int, as_json: bool) -> int:
-    """Run PostgreSQL, MLflow and the shipping of traces until interrupted; print where to look.
+async def up(settings: Settings, port: int, host: str, mlflow_port: int, as_json: bool) -> int:
+    """Run PostgreSQL, MLflow and the API, which works on runs and ships traces, until interrupted.
 
-    Other commands with the same FIEL_HOME use these servers while they run.
+    Prints where to look and, at first start, an administrator's token. Other commands with the same FIEL_HOME use these
+    servers while they run.
     """
+    from fiel.infra.api.logs import configure
     from fiel.infra.compose import make_shipper
     from fiel.infra.database.open import open_database
 
-    async with (
-        open_database(settings) as database,
-        mlflow(settings, mlflow_port) as url,
-        _beside(make_shipper(settings, database, url).ship_until),
-    ):
-        _say_where(settings, database, url, as_json)
-        # An interrupt cancels the wait; that is how this command ends well.
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        click.echo("stopping", err=True)
+    check_open(settings, host)
+    configure()
+    with listen(host, port) as bound:
+        async with (
+            open_database(settings) as database,
+            mlflow(settings, mlflow_port) as url,
+            _beside(make_shipper(settings, database, url).ship_until),
+        ):
+
+            async def tell(_: object) -> None:
+                # Not before the service answers: a token that a failed start made would be lost.
+                token = await _first_token(settings, database)
+                _say_where(settings, _There(database, url, address(bound), token), as_json)
+
+            # An interrupt before the service answers cancels this; that is how this command ends well too.
+            with contextlib.suppress(asyncio.CancelledError):
+                await serve_until_stopped(settings, bound, None, tell)
+            click.echo("stopping", err=True)
     return DONE
 
 
-def _say_where(settings: Settings, database: "Database", url: str, as_json: bool) -> None:
+async def _first_token(settings: Settings, database: "Database") -> str | None:
+    """The administrator's token of a first start; None later, and where nobody needs one."""
+    from fiel.infra.api.auth.tokens import Tokens
+
+    if settings.auth == "none":
+        return None
+    administrator = Principal(TENANT, "administrator", frozenset(), frozenset(ROLES))
+    return await Tokens(database).first(administrator, administrator)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """Where everything is."""
+
+    database: "Database"
+    mlflow: str
+    api: str
+    token: str | None
+
+
+def _say_where(settings: Settings, there: _There, as_json: bool) -> None:
     from fiel.infra.database.errors import place
 
-    embedded = not settings.database_url
+    embedded, database = not settings.database_url, place(there.database.url)
     if as_json:
-        write_json({"database": place(database.url), "embedded": embedded, "mlflow": url, "home": str(settings.folder)})
+        token = {} if there.token is None else {"token": there.token}
+        more = {"mlflow": there.mlflow, "home": str(settings.folder), "url": there.api, **token}
+        write_json({"database": database, "embedded": embedded, **more})
         return
-    click.echo(f"PostgreSQL  {'embedded' if embedded else 'external'}, {place(database.url)}")
-    click.echo(f"MLflow      {click.style(url, bold=True)}  experiment {settings.mlflow_experiment}")
+    click.echo(f"API         {click.style(there.api, bold=True)}  documentation at {there.api}/docs")
+    click.echo(f"PostgreSQL  {'embedded' if embedded else 'external'}, {database}")
+    click.echo(f"MLflow      {click.style(there.mlflow, bold=True)}  experiment {settings.mlflow_experiment}")
     click.echo(f"home        {settings.folder}")
+    if there.token is not None:
+        click.echo(f"token       {click.style(there.token, bold=True)}  of the administrator; it is not shown again")
     click.echo("Traces go from PostgreSQL to MLflow while this runs. Ctrl-C stops everything.")
 
 

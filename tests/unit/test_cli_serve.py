@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -76,10 +77,24 @@ def stopped(home: Path) -> bool:
     [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGTERM, "trap '' INT; ")],
     ids=["interrupted", "terminated", "terminated where interrupts are ignored"],
 )
-def test_up_says_where_to_look_and_leaves_nothing_behind(tmp_path: Path, end: signal.Signals, shell: str) -> None:
+def test_up_serves_says_where_to_look_and_leaves_nothing_behind(
+    tmp_path: Path, end: signal.Signals, shell: str
+) -> None:
     home = tmp_path / "home"
     process = subprocess.Popen(
-        ["/bin/sh", "-c", f'{shell}exec "$@"', "sh", sys.executable, "-m", "fiel.infra.cli", "up", "--json"],
+        [
+            "/bin/sh",
+            "-c",
+            f'{shell}exec "$@"',
+            "sh",
+            sys.executable,
+            "-m",
+            "fiel.infra.cli",
+            "up",
+            "--port",
+            "0",
+            "--json",
+        ],
         cwd=tmp_path,
         env={**HERE, "FIEL_HOME": str(home)},
         stdout=subprocess.PIPE,
@@ -90,11 +105,31 @@ def test_up_says_where_to_look_and_leaves_nothing_behind(tmp_path: Path, end: si
     said = json.loads(process.stdout.readline())
     assert said["embedded"] is True
     assert said["mlflow"].startswith("http://127.0.0.1:")
+    whole = {"Authorization": f"Bearer {said['token']}"}
+    assert httpx.post(said["url"] + "/assistants/search", json={}, headers=whole).json()[0]["graph_id"] == "answer"
+    assert httpx.post(said["url"] + "/assistants/search", json={}).status_code == 401
     process.send_signal(end)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert stopped(home)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_an_administrators_token_is_printed_at_the_first_start_only(tmp_path: Path) -> None:
+    environ = {**HERE, "FIEL_HOME": str(tmp_path / "home"), "FIEL_MLFLOW_URL": "http://127.0.0.1:1"}
+    said = []
+    for _ in range(2):
+        command = [sys.executable, "-m", "fiel.infra.cli", "up", "--port", "0", "--json"]
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            said.append(json.loads(process.stdout.readline()))
+            process.terminate()
+    assert said[0]["token"].startswith("fiel_")
+    assert "token" not in said[1]
 
 
 @pytest.mark.slow
