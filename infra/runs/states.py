@@ -9,8 +9,8 @@ import orjson
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import Caller, GraphHost, Json, StateQuery, Update
 from fiel.infra.runs.errors import BadRequest, Conflict
-from fiel.infra.runs.names import new_id, place, thread_ref
-from fiel.infra.runs.rows import Connection, Row, jsonb, one, run
+from fiel.infra.runs.names import checkpoint_thread, new_id, place, thread_ref
+from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.runs.threads import NewThread, Thread, Threads, missing
 from fiel.tools.principal import Principal
@@ -88,6 +88,15 @@ class States:
                 raise
         return await self._threads.get(caller.principal, thread_id)
 
+    async def storage(self, principal: Principal, thread_id: UUID) -> Json:
+        """Bytes that a thread's checkpoints take: `{"total_bytes", "checkpoints", "channel_values", …}`."""
+        values = _key(principal, thread_id) | {"thread": checkpoint_thread(principal, thread_id)}
+        async with self._database.acting(principal) as connection:
+            if await one(connection, self._sql["brief"], values) is None:
+                raise missing(thread_id)
+            rows = await fetch(connection, load(__package__, "storage.sql")["storage"], values)
+        return _storage(thread_id, rows)
+
     async def _keep(self, connection: Connection, query: StateQuery, thread_id: UUID) -> None:
         """Note on the thread what its latest state is."""
         state = await self._host.state(StateQuery(query.graph_id, query.thread, query.caller, config=query.config))
@@ -136,6 +145,18 @@ def _graph_id(metadata: Mapping[str, Any], thread_id: UUID) -> str:
             hint="Make a run on it first, or create it with metadata.graph_id",
         )
     return graph_id
+
+
+def _storage(thread_id: UUID, rows: Sequence[Row]) -> Json:
+    parts: Json = {}
+    for part in ("checkpoints", "channel_values", "pending_writes"):
+        own = [row for row in rows if row["part"] == part]
+        parts[part] = {name: sum(row[name] for row in own) for name in ("count", "bytes")}
+    channels = [row for row in rows if row["part"] == "channel_values"]
+    parts["channel_values"]["by_channel"] = {
+        row["channel"]: {"versions": row["count"], "bytes": row["bytes"]} for row in channels
+    }
+    return {"thread_id": thread_id, "total_bytes": sum(row["bytes"] for row in rows), **parts}
 
 
 def _blank(thread_id: UUID) -> Json:

@@ -46,6 +46,19 @@ async def test_history_over_get(client, http) -> None:
         assert (await web.get(f"/threads/{thread_id}/history", params=params)).json() == [first]
 
 
+async def test_what_a_thread_takes(client, http) -> None:
+    ann = await client()
+    blank, thread_id = (await ann.threads.create())["thread_id"], await _with_past(ann, "a", "b")
+    async with http() as web:
+        nothing = (await web.get(f"/threads/{blank}/storage")).json()
+        taken = (await web.get(f"/threads/{thread_id}/storage")).json()
+    assert (nothing["total_bytes"], nothing["checkpoints"]) == (0, {"count": 0, "bytes": 0})
+    assert taken["checkpoints"]["count"] == 2
+    assert taken["channel_values"]["by_channel"]["steps"]["versions"] == 2
+    parts = ("checkpoints", "channel_values", "pending_writes")
+    assert taken["total_bytes"] == sum(taken[part]["bytes"] for part in parts) > 0
+
+
 async def test_fields_can_be_selected(client) -> None:
     ann = await client()
     thread_id = await _with_past(ann, "a")

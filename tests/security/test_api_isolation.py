@@ -127,6 +127,7 @@ ABOUT_ONE: dict[tuple[str, str], list[Call]] = {
     ("POST", "/threads/{thread_id}/state/checkpoint"): [
         _call("POST", "/threads/{thread}/state/checkpoint", {"checkpoint": {"checkpoint_id": "{checkpoint}"}})
     ],
+    ("GET", "/threads/{thread_id}/storage"): [_call("GET", "/threads/{thread}/storage")],
     ("GET", "/threads/{thread_id}/history"): [_call("GET", "/threads/{thread}/history")],
     ("POST", "/threads/{thread_id}/history"): [
         _call("POST", "/threads/{thread}/history", {"before": "{checkpoint}"}),

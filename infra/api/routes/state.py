@@ -17,6 +17,7 @@ from fiel.infra.api.wire.state import (
     StateOut,
     StateUpdate,
     StateUpdated,
+    StorageOut,
     selected,
 )
 
@@ -61,6 +62,12 @@ async def update(thread_id: UUID, body: StateUpdate, caller: Calling, service: S
     written = await states_of(service).update(caller, thread_id, body.updates(), body.at(thread_id))
     made = written["checkpoint"]
     return reply({**written, "configurable": made, "checkpoint_id": made.get("checkpoint_id")})
+
+
+@router.get("/storage", response_model=StorageOut)
+async def storage(thread_id: UUID, caller: Calling, service: Serving) -> Response:
+    """Bytes that a thread's checkpoints take, as stored."""
+    return reply(await states_of(service).storage(caller.principal, thread_id))
 
 
 @router.get("/history", response_model=list[StateOut])

@@ -70,6 +70,36 @@ class StateUpdated(BaseModel):
     checkpoint: Json
 
 
+class Stored(BaseModel):
+    """Rows and bytes."""
+
+    count: int
+    bytes: int
+
+
+class ChannelOut(BaseModel):
+    """What one channel takes."""
+
+    versions: int
+    bytes: int
+
+
+class ChannelsOut(Stored):
+    """What the channels take."""
+
+    by_channel: dict[str, ChannelOut]
+
+
+class StorageOut(BaseModel):
+    """What a thread takes."""
+
+    thread_id: UUID
+    total_bytes: int
+    checkpoints: Stored
+    channel_values: ChannelsOut
+    pending_writes: Stored
+
+
 class StateAtCheckpoint(Wire):
     """Which state to show."""
 
