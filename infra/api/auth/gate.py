@@ -36,6 +36,7 @@ ACTIONS: Mapping[str, Action] = {
     "POST /threads/{thread_id}/state/checkpoint": _READ,
     "GET /threads/{thread_id}/state/{checkpoint_id}": _READ,
     "GET /threads/{thread_id}/history": _READ,
+    "GET /threads/{thread_id}/storage": _READ,
     "POST /threads/{thread_id}/history": _READ,
     "GET /threads/{thread_id}/stream": _READ,
     "POST /threads/{thread_id}/commands": _RUN,
