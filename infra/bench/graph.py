@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import uvloop
+
 from fiel.graphs.answer.graph import Graph, build, withheld
 from fiel.graphs.answer.options import Options
 from fiel.graphs.services import Services
@@ -80,7 +82,7 @@ async def run(rounds: int = ROUNDS, chunks: int = CHUNKS) -> dict[str, Any]:
 
 async def _measure(graph: Graph, rounds: int) -> dict[str, Any]:
     texts = itertools.cycle(questions(500))
-    bare = floor.bare()
+    bare, routed = floor.bare(), floor.routed()
 
     async def whole() -> None:
         answer = await ask(graph, Question(next(texts), READER, Options(collection=COLLECTION)))
@@ -90,13 +92,17 @@ async def _measure(graph: Graph, rounds: int) -> dict[str, Any]:
     async def empty() -> None:
         await bare.ainvoke({"question": "x"})
 
-    for call in (whole, empty):
+    async def branching() -> None:
+        await routed.ainvoke({"question": "x"})
+
+    for call in (whole, empty, branching):
         await closed(call, calls=100, at_once=4)
     gc.freeze()  # as `open_house` does
     figures: dict[str, list[Load]] = {}
     for _ in range(rounds):
         for name, load in (
             ("bare, one at a time", partial(closed, empty, calls=300, at_once=1)),
+            ("bare with the same branches, one at a time", partial(closed, branching, calls=300, at_once=1)),
             ("whole, one at a time", partial(closed, whole, calls=300, at_once=1)),
             ("bare, 60 a second", partial(arriving, empty, calls=300, per_second=60)),
             ("whole, 60 a second", partial(arriving, whole, calls=300, per_second=60)),
@@ -123,7 +129,7 @@ def main() -> None:
     """Print the table alone: `python -m fiel.infra.bench.graph`."""
     import json
 
-    print(json.dumps(asyncio.run(run()), indent=1))
+    print(json.dumps(uvloop.run(run()), indent=1))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 from uuid import uuid4
 
 import numpy as np
+import uvloop
 from langchain_core.runnables import RunnableConfig
 
 from fiel.infra.ledger.effects import RecordedEmbedder
@@ -244,4 +245,4 @@ async def _main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+    uvloop.run(_main(int(sys.argv[1]) if len(sys.argv) > 1 else 200))

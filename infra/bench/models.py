@@ -3,13 +3,14 @@
 Its texts are fiel's own documentation, repeated with another name in each copy so that no text is embedded twice.
 """
 
-import asyncio
 import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from fiel.graphs.answer.options import Options
 from fiel.infra.answering import Question
@@ -106,4 +107,4 @@ def _resident() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run()), indent=1))
+    print(json.dumps(uvloop.run(run()), indent=1))

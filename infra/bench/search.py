@@ -6,7 +6,6 @@ Random unit vectors (the hardest case for the index) and random words with natur
 its own. The floor is a caller's transaction with nothing in it. Times are milliseconds, client included.
 """
 
-import asyncio
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from fiel.infra.corpus.bulk import Bulk
 from fiel.infra.database.connect import Database
@@ -134,7 +134,7 @@ def main() -> None:
             async with Database(server.url) as database:
                 await bench(database, server.owner_url, chunks)
 
-        asyncio.run(run())
+        uvloop.run(run())
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ _SETTINGS: Mapping[str, str] = {
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "1GB",
     "random_page_cost": "1.1",
+    # Soon after an ingest the index-only scans of the word search need the visibility map.
+    "autovacuum_naptime": "10s",
     "max_wal_size": "1GB",
     "max_wal_senders": "0",
     "wal_level": "minimal",
