@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid5
 
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Send
@@ -67,8 +67,8 @@ def _config(order: RunOrder, configurable: dict[str, Any], more: Mapping[str, An
         "run_attempt": order.attempt,
     }
     config: dict[str, Any] = {
-        # A later attempt is another trace of the same run.
-        "run_id": UUID(order.run_id) if order.attempt == 1 else uuid4(),
+        # A later attempt is another trace of the same run, whose id follows from the run's.
+        "run_id": attempt_id(order.run_id, order.attempt),
         "metadata": metadata,
         "configurable": {**configurable, **more, **place(order.thread, order.checkpoint)},
     }
@@ -79,6 +79,11 @@ def _config(order: RunOrder, configurable: dict[str, Any], more: Mapping[str, An
             raise BadOrder("recursion_limit must be a whole number above 0", where="config.recursion_limit")
         config["recursion_limit"] = limit
     return config
+
+
+def attempt_id(run_id: str, attempt: int) -> UUID:
+    """What traces and the ledger call an attempt: the first one by the run's own id."""
+    return UUID(run_id) if attempt == 1 else uuid5(UUID(run_id), f"attempt {attempt}")
 
 
 def place(thread: ThreadRef, checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
