@@ -83,15 +83,32 @@ async def test_a_table_with_a_policy_forces_it_on_its_owner_too(database: Databa
         )
         tables = dict(await found.fetchall())
     assert "grant_names" in tables
-    assert all(tables.values()), tables
+    assert {name for name, forced in tables.items() if not forced} == {"tokens"}
 
 
-async def test_no_function_of_ours_runs_with_its_owners_rights(database: Database) -> None:
+BEFORE_A_CALLER = {"token_of", "token_lives", "has_administrator"}
+"""What must be asked before it is known who calls: each answers about one hash, one id or one tenant, and no more."""
+
+
+async def test_only_what_comes_before_a_caller_runs_with_its_owners_rights(database: Database) -> None:
     async with database.system() as connection:
         found = await connection.execute(
-            "SELECT proname::text FROM pg_proc WHERE prosecdef AND pronamespace = 'fiel'::regnamespace"
+            "SELECT proname::text, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'fiel'::regnamespace"
         )
-        assert await found.fetchall() == []
+        rows = dict(await found.fetchall())
+    assert set(rows) == BEFORE_A_CALLER
+    assert all(any(one.startswith("search_path=") for one in settings or ()) for settings in rows.values())
+
+
+async def test_tokens_are_read_by_their_hash_alone(database: Database) -> None:
+    async with database.acting(ANA) as connection:
+        await connection.execute(
+            "INSERT INTO fiel.tokens (id, tenant, principal, hash, groups, roles)"
+            " VALUES (gen_random_uuid(), fiel.caller_tenant(), 'ana', sha256('ana'), '{}', '{reader}')"
+        )
+    for view in (database.system(), database.acting(BOB)):
+        async with view as connection:
+            assert await (await connection.execute("SELECT id FROM fiel.tokens")).fetchall() == []
 
 
 async def test_a_login_that_may_not_become_the_runtime_role_is_refused(postgres, database_urls) -> None:
