@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
@@ -35,6 +36,8 @@ from tests.hosts_support import DEVELOPER, READER, named, new_thread, order, que
 SMALL = Path(__file__).parents[1] / "projects" / "small" / "langgraph.json"
 KEY = key_of(b"k" * 32)
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 class Stores:
     """A store for each caller, in memory."""
@@ -52,9 +55,9 @@ async def serving(path: Path, urls: Urls, **more: Any) -> AsyncIterator[ChildHos
         yield host
 
 
-@pytest.fixture
-async def host(database_urls: Urls) -> AsyncIterator[ChildHost]:
-    async with serving(SMALL, database_urls, stores=Stores()) as served:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(shared_urls: Urls) -> AsyncIterator[ChildHost]:
+    async with serving(SMALL, shared_urls, stores=Stores()) as served:
         yield served
 
 
@@ -186,9 +189,9 @@ async def test_a_graph_knows_the_user_and_none_of_our_settings(host: ChildHost, 
     assert "nobody" in other.value()["note"]
 
 
-async def test_fiels_settings_stay_out_of_the_child(database_urls: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_fiels_settings_stay_out_of_the_child(shared_urls: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIEL_CHAT_KEY", "a secret")
-    async with serving(SMALL, database_urls) as served:
+    async with serving(SMALL, shared_urls) as served:
         _, end = await read(served, order("optioned", new_thread(), input={}))
     assert end.value()["note"].endswith("[]")
     assert hosted_key(KEY).secret != KEY.secret
@@ -203,8 +206,8 @@ async def test_the_store_is_the_callers_own(host: ChildHost) -> None:
     assert end.value()["count"] == 1
 
 
-async def test_without_a_store_the_graph_is_told(database_urls: Urls) -> None:
-    async with serving(SMALL, database_urls) as served:
+async def test_without_a_store_the_graph_is_told(shared_urls: Urls) -> None:
+    async with serving(SMALL, shared_urls) as served:
         with pytest.raises(BadOrder, match="no store"):
             await read(served, order("storing", new_thread(), input={}))
 
@@ -355,50 +358,50 @@ graph.add_edge("say", END)
     ],
 )
 async def test_what_does_not_load_stops_the_start_and_says_why(
-    tmp_path: Path, database_urls: Urls, code: str, says: str
+    tmp_path: Path, shared_urls: Urls, code: str, says: str
 ) -> None:
     with pytest.raises(GraphBroken, match=says):
-        async with serving(project(tmp_path, code), database_urls):
+        async with serving(project(tmp_path, code), shared_urls):
             pass
 
 
-async def test_a_module_that_hangs_is_given_up(tmp_path: Path, database_urls: Urls) -> None:
+async def test_a_module_that_hangs_is_given_up(tmp_path: Path, shared_urls: Urls) -> None:
     begun = time.monotonic()
     with pytest.raises(GraphBroken, match="longer than"):
-        async with serving(project(tmp_path, "import time; time.sleep(60)\n"), database_urls, patience=2.5):
+        async with serving(project(tmp_path, "import time; time.sleep(60)\n"), shared_urls, patience=2.5):
             pass
     assert time.monotonic() - begun < 20
 
 
-async def test_a_project_has_its_modules_folders_and_environment(tmp_path: Path, database_urls: Urls) -> None:
+async def test_a_project_has_its_modules_folders_and_environment(tmp_path: Path, shared_urls: Urls) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "wording_of_project.py").write_text("import os\nWORDS = os.environ['WORDS']\n")
     (tmp_path / "types.py").write_text("raise RuntimeError('shadows the standard library')\n")
     (tmp_path / ".env").write_text("# words\nexport WORDS='said of env' # so\nOTHER=1\n")
     code = "from wording_of_project import WORDS\n" + WORKING + GRAPH
-    async with serving(project(tmp_path, code, dependencies=["."], env=".env"), database_urls) as served:
+    async with serving(project(tmp_path, code, dependencies=["."], env=".env"), shared_urls) as served:
         _, end = await read(served, order("agent", new_thread(), input={}))
         assert end.value() == {"said": "said of env"}
         with pytest.raises(UnknownGraph):
             served.description("other")
 
 
-async def test_a_graph_of_a_module_and_one_without_a_name(tmp_path: Path, database_urls: Urls) -> None:
+async def test_a_graph_of_a_module_and_one_without_a_name(tmp_path: Path, shared_urls: Urls) -> None:
     (tmp_path / "module_of_project.py").write_text(WORKING + "WORDS = 'm'\n" + GRAPH)
     graphs = {"named": "module_of_project:graph", "first": "./module_of_project.py"}
     file = project(tmp_path, "", graphs=graphs)
-    async with serving(file, database_urls) as served:
+    async with serving(file, shared_urls) as served:
         for graph_id in graphs:
             _, end = await read(served, order(graph_id, new_thread(), input={}))
             assert end.value() == {"said": "m"}
 
 
-async def test_checkpoints_lie_encrypted_and_the_ledgers_key_stays_out(host: ChildHost, database_urls: Urls) -> None:
+async def test_checkpoints_lie_encrypted_and_the_ledgers_key_stays_out(host: ChildHost, shared_urls: Urls) -> None:
     import psycopg
 
     thread, words = new_thread(), f"words {uuid.uuid4()}"
     await read(host, order("plain", thread, input={"count": 0, "note": words}))
-    async with await psycopg.AsyncConnection.connect(database_urls.owner) as connection:
+    async with await psycopg.AsyncConnection.connect(shared_urls.owner) as connection:
         await connection.execute("SET ROLE fiel_owner")
         rows: list[Mapping[str, Any]] = []
         for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):

@@ -1,20 +1,16 @@
-"""What every graph host does, whatever it runs: the contract of `fiel.infra.hosts.port.GraphHost`."""
+"""What every graph host does, whatever it runs: the contract of `fiel.infra.hosts.port.GraphHost`.
+
+Collected by one module for each host, which sets the fixture `served`.
+"""
 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fiel.graphs.answer.graph import build
-from fiel.infra.hosts.child import open_child
-from fiel.infra.hosts.manifest import load
-from fiel.infra.hosts.own import OwnHost
 from fiel.infra.hosts.port import (
     MODES,
     BadOrder,
@@ -22,16 +18,8 @@ from fiel.infra.hosts.port import (
     UnknownCheckpoint,
     UnknownGraph,
     Update,
-    check_config,
 )
-from fiel.infra.ledger.keys import Cipher, key_of
-from fiel.infra.threads import open_saver
-from tests.conftest import Urls
-from tests.graph.conftest import House, bundles, house  # noqa: F401
 from tests.hosts_support import DEVELOPER, named, new_thread, order, query, read
-
-SMALL = Path(__file__).parents[1] / "projects" / "small" / "langgraph.json"
-KEY = key_of(b"k" * 32)
 
 
 @dataclass(frozen=True)
@@ -46,27 +34,6 @@ class Served:
     """A channel that the last node writes."""
     update: dict[str, Any]
     as_node: str
-
-
-@pytest.fixture(params=["own", "child"])
-async def served(request: Any, database_urls: Urls, house: House) -> AsyncIterator[Served]:  # noqa: F811
-    async with AsyncExitStack() as stack:
-        if request.param == "own":
-            saver = await stack.enter_async_context(open_saver(database_urls.runtime, database_urls.owner, Cipher(KEY)))
-            graph = build(house.services, saver)
-
-            async def made() -> Any:
-                return graph
-
-            nodes = ["guard_input", "rewrite", "retrieve", "rerank", "guard_context", "generate", "judge"]
-            nodes += ["guard_output", "release"]
-            asked = {"messages": [{"role": "user", "content": "What does the vault hold?"}]}
-            yield Served(OwnHost(made), "answer", asked, nodes, "answer", {"language": "es"}, "guard_input")
-        else:
-            host = await stack.enter_async_context(
-                open_child(load(SMALL), database_urls.runtime, database_urls.owner, KEY)
-            )
-            yield Served(host, "plain", {"count": 0}, ["one", "two", "three"], "steps", {"note": "edited"}, "one")
 
 
 async def test_a_run_ends_with_its_values(served: Served) -> None:
@@ -313,10 +280,3 @@ async def test_the_first_event_does_not_wait(served: Served) -> None:
     await anext(stream)
     assert time.perf_counter() - begun < 0.5
     await stream.aclose()
-
-
-def test_reserved_keys_are_refused_by_name() -> None:
-    for name in ("thread_id", "run_id", "checkpoint_id", "checkpoint_ns", "__pregel_store", "langgraph_x", "fiel_x"):
-        with pytest.raises(BadOrder, match=name):
-            check_config({"configurable": {name: 1}})
-    check_config({"configurable": {"model": "x"}, "tags": ["a"], "recursion_limit": 5, "metadata": {}})
