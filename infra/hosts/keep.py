@@ -11,8 +11,6 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from fiel.infra.hosts.port import ThreadRef
 from fiel.tools.sql import load
 
-_SQL = load("fiel.infra.hosts", "keep.sql")
-
 
 def alone(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
     """The checkpointer with a lock of its own: LangGraph's lets one statement at a time through, pool or no pool."""
@@ -56,7 +54,8 @@ async def forget_run(saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id:
     if not isinstance(saver, AsyncPostgresSaver):
         await saver.adelete_for_runs([run_id])
         return
+    queries = load("fiel.infra.hosts", "keep.sql")
     values = {"thread": thread.checkpoint_thread, "run": run_id}
     async with saver._cursor() as cursor, cursor.connection.transaction():
-        await cursor.execute(_SQL["forget_writes"], values)
-        await cursor.execute(_SQL["forget_checkpoints"], values)
+        await cursor.execute(queries["forget_writes"], values)
+        await cursor.execute(queries["forget_checkpoints"], values)
