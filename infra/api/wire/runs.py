@@ -1,0 +1,195 @@
+"""Bodies of requests about runs, and how a run looks."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from fiel.infra.api.wire.body import Wire
+from fiel.infra.api.wire.common import Json, Name
+from fiel.infra.hosts.port import Durability, check_config
+from fiel.infra.runs.runs import Run
+from fiel.infra.runs.spec import Multitask, Spec, kwargs_of
+from fiel.tools.errors import UsageError
+
+Mode = Literal["values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"]
+Nodes = Literal["*"] | list[Name]
+RunField = Literal[
+    "run_id",
+    "thread_id",
+    "assistant_id",
+    "created_at",
+    "updated_at",
+    "status",
+    "metadata",
+    "kwargs",
+    "multitask_strategy",
+]
+Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
+_ELSEWHERE = ("feedback_keys", "langsmith_tracer", "strict_resume")
+"""Fields of the protocol that belong to services which fiel is none of, or that it does not have yet."""
+
+
+class RunOut(BaseModel):
+    """A run."""
+
+    run_id: UUID
+    thread_id: UUID
+    assistant_id: UUID
+    created_at: datetime
+    updated_at: datetime
+    status: Literal["pending", "running", "error", "success", "timeout", "interrupted"]
+    metadata: Json
+    kwargs: Json
+    multitask_strategy: Multitask
+
+
+class CommandIn(Wire):
+    """What is told to a thread in place of an input."""
+
+    resume: Any = None
+    update: Json | list[Any] | None = None
+    goto: str | Json | list[str | Json] | None = None
+
+
+class RunCreate(Wire):
+    """A run to be made, on a thread or on one of its own."""
+
+    assistant_id: Name
+    input: Any = None
+    command: CommandIn | None = None
+    config: Json | None = None
+    context: Json | None = None
+    metadata: Json | None = None
+    checkpoint: Json | None = None
+    checkpoint_id: Annotated[str, Field(max_length=200)] | None = None
+    checkpoint_during: bool | None = None
+    durability: Durability | None = None
+    stream_mode: Mode | list[Mode] | None = None
+    stream_subgraphs: bool | None = None
+    stream_resumable: bool | None = None
+    interrupt_before: Nodes | None = None
+    interrupt_after: Nodes | None = None
+    webhook: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    multitask_strategy: Multitask | None = None
+    if_not_exists: Literal["create", "reject"] | None = None
+    after_seconds: Seconds | None = None
+    on_disconnect: Literal["cancel", "continue"] | None = None
+    on_completion: Literal["delete", "keep"] | None = None
+    feedback_keys: list[Name] | None = None
+    langsmith_tracer: Json | None = None
+    strict_resume: bool | None = None
+
+    @field_validator("config")
+    @classmethod
+    def _known(cls, config: Json | None) -> Json | None:
+        try:
+            check_config(config or {})
+        except UsageError as error:
+            raise ValueError(error.what) from error
+        return config
+
+    @model_validator(mode="after")
+    def _possible(self) -> "RunCreate":
+        for name in _ELSEWHERE:
+            if getattr(self, name):
+                raise ValueError(f"{name} is not supported")
+        if self.command_of() and self.input is not None:
+            raise ValueError("a run takes an input or a command, not both")
+        return self
+
+    def command_of(self) -> Json | None:
+        """The parts of the command that were sent."""
+        return self.command.model_dump(exclude_unset=True) or None if self.command else None
+
+    def checkpoint_of(self) -> Json | None:
+        if self.checkpoint_id:
+            return {**(self.checkpoint or {}), "checkpoint_id": self.checkpoint_id}
+        return self.checkpoint
+
+    def durability_of(self) -> Durability:
+        return self.durability or ("exit" if self.checkpoint_during is False else "async")
+
+    def modes(self) -> tuple[str, ...]:
+        given = self.stream_mode or "values"
+        return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
+
+    def spec(self, assistant: "Basis", thread_id: UUID, *, stateless: bool, recorded: bool) -> Spec:
+        """The run, on top of its assistant."""
+        return Spec(
+            assistant_id=assistant.assistant_id,
+            graph_id=assistant.graph_id,
+            thread_id=thread_id,
+            input=self.input,
+            command=self.command_of(),
+            config=merged(assistant.config, self.config or {}),
+            context={**assistant.context, **(self.context or {})} or None,
+            metadata={
+                **assistant.metadata,
+                **((self.config or {}).get("metadata") or {}),
+                **(self.metadata or {}),
+                "assistant_id": str(assistant.assistant_id),
+            },
+            stream_modes=self.modes(),
+            subgraphs=bool(self.stream_subgraphs),
+            resumable=bool(self.stream_resumable),
+            interrupt_before=self.interrupt_before or None,
+            interrupt_after=self.interrupt_after or None,
+            checkpoint=self.checkpoint_of(),
+            durability=self.durability_of(),
+            webhook=self.webhook,
+            multitask=self.multitask_strategy or "enqueue",
+            create=stateless or self.if_not_exists == "create",
+            after=self.after_seconds or 0.0,
+            temporary=stateless and self.on_completion != "keep",
+            recorded=recorded,
+        )
+
+
+class Basis(BaseModel):
+    """What an assistant gives to its runs."""
+
+    assistant_id: UUID
+    graph_id: str
+    config: Json = {}
+    context: Json = {}
+    metadata: Json = {}
+
+
+class RunsCancel(Wire):
+    """Which runs are to be cancelled: some of a thread, or all in a status."""
+
+    status: Literal["pending", "running", "all"] | None = None
+    thread_id: UUID | None = None
+    run_ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> "RunsCancel":
+        some = self.thread_id is not None and self.run_ids is not None
+        if (self.status is None) != some or (self.status and (self.thread_id or self.run_ids)):
+            raise ValueError("either status, or thread_id and run_ids")
+        return self
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Json:
+    """A config on top of another: `configurable` by key, the rest replaced."""
+    both = {**under, **over}
+    configurable = {**(under.get("configurable") or {}), **(over.get("configurable") or {})}
+    return {**both, "configurable": configurable} if configurable else both
+
+
+def run_json(run: Run) -> Json:
+    """A run in the protocol's shape."""
+    return {
+        "run_id": str(run.run_id),
+        "thread_id": str(run.spec.thread_id),
+        "assistant_id": str(run.spec.assistant_id),
+        "created_at": run.created_at.isoformat(),
+        "updated_at": run.updated_at.isoformat(),
+        "status": run.status,
+        "metadata": dict(run.spec.metadata),
+        "kwargs": kwargs_of(run.spec),
+        "multitask_strategy": run.spec.multitask,
+    }

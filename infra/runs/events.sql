@@ -1,0 +1,43 @@
+-- name: write
+-- Events of many runs, only of those that this process works on; everybody who reads one of them is told. What a crash
+-- of the server itself could lose here is written again by nobody, but the end of the run makes all of it durable.
+WITH quick AS (
+    SELECT set_config('synchronous_commit', 'off', true)
+), written AS (
+    INSERT INTO fiel.run_events (run_id, seq, tenant, owner, event, data)
+    SELECT c.run_id, e.seq, c.tenant, c.owner, e.event, e.data
+      FROM unnest(%(runs)s::uuid[], %(seqs)s::int8[], %(events)s::text[], %(data)s::bytea[])
+           AS e (run_id, seq, event, data)
+      JOIN fiel.run_claims c ON c.run_id = e.run_id AND c.worker = %(worker)s
+        ON CONFLICT DO NOTHING
+)
+SELECT pg_notify('fiel_runs', told) FROM quick, unnest(%(told)s::text[]) AS told
+
+-- name: read
+SELECT seq, event, data
+  FROM fiel.run_events
+ WHERE tenant = %(tenant)s AND owner = %(owner)s AND run_id = %(run_id)s AND seq > %(after)s
+ ORDER BY seq
+ LIMIT %(limit)s
+
+-- name: last
+SELECT coalesce(max(seq), 0) AS seq
+  FROM fiel.run_events
+ WHERE tenant = %(tenant)s AND owner = %(owner)s AND run_id = %(run_id)s
+
+-- name: add
+-- The last word on a run that no process works on.
+INSERT INTO fiel.run_events (run_id, seq, tenant, owner, event, data)
+SELECT %(run_id)s, coalesce(max(seq), 0) + 1, %(tenant)s, %(owner)s, %(event)s, %(data)s
+  FROM fiel.run_events
+ WHERE tenant = %(tenant)s AND owner = %(owner)s AND run_id = %(run_id)s
+
+-- name: tell
+SELECT pg_notify('fiel_runs', told) FROM unnest(%(told)s::text[]) AS told
+
+-- name: forget_old
+-- Events of runs that ended long ago, of one owner.
+DELETE FROM fiel.run_events e
+ USING fiel.thread_runs r
+ WHERE e.tenant = %(tenant)s AND e.owner = %(owner)s AND r.run_id = e.run_id
+   AND r.status NOT IN ('pending', 'running') AND r.updated_at < clock_timestamp() - %(age)s * interval '1 second'

@@ -1,0 +1,244 @@
+"""Working on one run: from its order to its end, whatever comes between."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import orjson
+
+from fiel.infra.hosts.port import GraphHost, HostEnd, HostEvent, HostGone, RunOrder, StateQuery
+from fiel.infra.runs.events import Feed
+from fiel.infra.runs.names import thread_ref
+from fiel.infra.runs.outcome import Outcome, failed, shown, values_of
+from fiel.infra.runs.runs import Ending, Run
+from fiel.tools.errors import DatabaseUnavailable, FielError
+
+if TYPE_CHECKING:
+    from fiel.infra.runs.engine import Engine
+
+_LOG = logging.getLogger("fiel.runs")
+ATTEMPTS = 3
+"""How often a run is begun, where processes die over it."""
+Reason = Literal["interrupt", "rollback", "hand_back", "abandon"]
+_RANK: tuple[Reason, ...] = ("hand_back", "interrupt", "rollback", "abandon")
+
+
+class Work:
+    """One run while this process works on it."""
+
+    def __init__(self, run: Run, worker: int) -> None:
+        self.run = run
+        self.worker = worker
+        """Under which lease it is claimed."""
+        self.task: asyncio.Task[Any] | None = None
+        self.graph: asyncio.Task[HostEnd] | None = None
+        self.feed: Feed | None = None
+        self.result: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        """None: it ends elsewhere."""
+        self.why: Reason | None = None
+        self.heeding = False
+
+    def stop(self, why: Reason) -> None:
+        """Stop the graph. The weightier reason counts."""
+        if self.why is None or _RANK.index(why) > _RANK.index(self.why):
+            self.why = why
+        if self.graph is not None and not self.graph.done():
+            self.graph.cancel()
+
+
+class Worker:
+    """Works on the runs of an engine."""
+
+    def __init__(self, engine: "Engine", host: GraphHost) -> None:
+        self._engine = engine
+        self._host = host
+
+    async def work(self, work: Work) -> None:
+        """Work on a run until it has ended, or is another process' again."""
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._worked(work)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _LOG.exception("a run could not be ended", extra={"run": str(work.run.run_id)})
+        finally:
+            run_id = work.run.run_id
+            if self._engine.works.get(run_id) is work:  # else this process has taken it up again
+                del self._engine.works[run_id]
+            if self._engine.feeds.get(run_id) is work.feed:
+                self._engine.feeds.pop(run_id, None)
+            if not work.result.done():
+                work.result.set_result(outcome)
+            self._engine.bell.ring([run_id])
+
+    async def _worked(self, work: Work) -> Outcome | None:
+        run = work.run
+        feed = work.feed = await self._feed(run)
+        try:
+            work.graph = asyncio.get_running_loop().create_task(self._graph(run, feed))
+            if work.why is not None:
+                work.graph.cancel()
+            end = await work.graph
+        except asyncio.CancelledError:
+            if work.why is None:
+                work.why = "hand_back"  # the loop itself ends
+            return await self._stopped(work, feed)
+        except Exception as error:  # the edge: whatever a graph raises becomes the run's end
+            return await self._failed(work, feed, error)
+        interrupted = end.status == "interrupted"
+        ending = Ending(
+            "success", "interrupted" if interrupted else "idle", end.values, orjson.dumps(dict(end.interrupts))
+        )
+        return await self._ended(work, feed, ending, Outcome("success", end.output))
+
+    async def _feed(self, run: Run) -> Feed | None:
+        if not run.spec.recorded:
+            return None
+        last = 0
+        if run.attempt > 1:
+            last = await self._patiently(run, lambda: self._engine.reader.last(run.principal, run.run_id))
+        feed = self._engine.feeds[run.run_id] = Feed(run.run_id, run.principal, last)
+        return feed
+
+    # The graph
+
+    async def _graph(self, run: Run, feed: Feed | None) -> HostEnd:
+        async with asyncio.timeout(self._engine.bounds.run):
+            order = await self._order(run)
+            if isinstance(order, HostEnd):
+                return order
+            if feed is not None:
+                data = orjson.dumps({"run_id": str(run.run_id), "attempt": run.attempt})
+                await self._engine.journal.add(feed, "metadata", data)
+            stream = cast("Any", self._host.run(order))
+            async with aclosing(stream):
+                return await self._followed(stream, feed)
+
+    async def _followed(self, stream: AsyncIterator[HostEvent | HostEnd], feed: Feed | None) -> HostEnd:
+        async for item in stream:
+            if isinstance(item, HostEnd):
+                return item
+            if feed is not None:
+                await self._engine.journal.add(feed, item.event, item.data)
+        raise HostGone("the graph ended without an end")
+
+    async def _order(self, run: Run) -> RunOrder | HostEnd:
+        """What the host is asked for; a later attempt goes on from where the earlier one came to, if it came to any."""
+        spec, goes_on = run.spec, False
+        if run.attempt > 1:
+            state = await self._host.state(self._query(run))
+            goes_on = str((state.get("metadata") or {}).get("run_id")) == str(run.run_id)
+            if goes_on and not state.get("next"):
+                values, _, _ = values_of(state)
+                return HostEnd("success", values, values)
+        return RunOrder(
+            graph_id=spec.graph_id,
+            run_id=str(run.run_id),
+            thread=thread_ref(run.principal, spec.thread_id),
+            caller=run.asker,
+            input=None if goes_on else spec.input,
+            command=None if goes_on else spec.command,
+            config=spec.config,
+            context=spec.context,
+            metadata={"assistant_id": str(spec.assistant_id), **_kept(spec.metadata)},
+            stream_modes=spec.stream_modes if spec.recorded else (),
+            subgraphs=spec.subgraphs,
+            interrupt_before=spec.interrupt_before,
+            interrupt_after=spec.interrupt_after,
+            checkpoint=None if goes_on else spec.checkpoint,
+            durability=spec.durability,
+            attempt=run.attempt,
+        )
+
+    def _query(self, run: Run) -> StateQuery:
+        thread = thread_ref(run.principal, run.spec.thread_id)
+        return StateQuery(run.spec.graph_id, thread, run.asker, config=run.spec.config)
+
+    # The end
+
+    async def _stopped(self, work: Work, feed: Feed | None) -> Outcome | None:
+        """The graph was cancelled."""
+        run, why = work.run, work.why
+        if why == "abandon":
+            return None
+        if why == "hand_back":
+            await self._patiently(run, lambda: self._engine.runs.hand_back(run, work.worker), work)
+            return None
+        if why == "rollback":
+            thread = thread_ref(run.principal, run.spec.thread_id)
+            await self._patiently(run, lambda: self._host.forget_run(thread, str(run.run_id)), work)
+        values, interrupts, more = await self._state(work)
+        ending = Ending("interrupted", "interrupted" if more else "idle", values, interrupts)
+        return await self._ended(work, feed, ending, Outcome("interrupted", values or b"{}"), undo=why == "rollback")
+
+    async def _failed(self, work: Work, feed: Feed | None, error: Exception) -> Outcome | None:
+        run = work.run
+        if isinstance(error, HostGone | DatabaseUnavailable) and run.attempt < ATTEMPTS:
+            _LOG.warning("a run is taken up again", extra={"run": str(run.run_id), "code": error.code})
+            await self._patiently(run, lambda: self._engine.runs.hand_back(run, work.worker), work)
+            return None
+        code, seen = shown(error)
+        if not isinstance(error, FielError | TimeoutError):
+            _LOG.error("a run crashed", exc_info=error, extra={"run": str(run.run_id)})
+        values, interrupts, _ = await self._state(work)
+        if feed is not None:
+            await self._engine.journal.add(feed, "error", orjson.dumps(seen))
+        status: Any = "timeout" if isinstance(error, TimeoutError) else "error"
+        ending = Ending(status, "error", values, interrupts, code)
+        return await self._ended(work, feed, ending, Outcome(status, failed(seen)))
+
+    async def _state(self, work: Work) -> tuple[bytes | None, bytes | None, bool]:
+        """What the checkpoints show; nothing where the host cannot say."""
+        try:
+            state = await self._patiently(work.run, lambda: self._host.state(self._query(work.run)), work)
+        except FielError:
+            return None, None, False
+        return values_of(state or {})
+
+    async def _ended(
+        self, work: Work, feed: Feed | None, how: Ending, outcome: Outcome, *, undo: bool = False
+    ) -> Outcome | None:
+        """Commit the end, and begin what waited for it."""
+        run, engine = work.run, self._engine
+        if feed is not None:
+            await engine.journal.flushed(feed)
+        if run.spec.temporary:
+            how = Ending(how.status, how.thread_status, how.values, how.interrupts, how.error, engine.bounds.linger)
+        write = engine.runs.undo if undo else engine.runs.finish
+        take_next = not engine.draining
+        result = await self._patiently(run, lambda: write(run, work.worker, how, take_next=take_next), work)
+        if result is None or not result[0]:
+            return None
+        if result[1] is not None:
+            del engine.works[run.run_id]
+            engine.begin(result[1], work.worker)
+        elif run.spec.temporary and not run.spec.recorded and run.spec.webhook is None and work.run.attempt == 1:
+            engine.spawn(self._forget(run))
+        return outcome
+
+    async def _forget(self, run: Run) -> None:
+        """A temporary thread that nobody reads from elsewhere goes at once; else its deadline takes it."""
+        with contextlib.suppress(FielError):
+            await self._host.delete_thread(thread_ref(run.principal, run.spec.thread_id))
+            await self._engine.runs.forget_thread(run.principal, run.spec.thread_id)
+
+    async def _patiently(self, run: Run, act: Any, work: Work | None = None) -> Any:
+        """Do what must be done, through a restart of the database; None where the run is another's by then."""
+        pause = 0.05
+        while True:
+            try:
+                return await act()
+            except DatabaseUnavailable:
+                if work is not None and work.why == "abandon":
+                    return None
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+
+def _kept(metadata: Any) -> dict[str, Any]:
+    """What of a run's metadata stands in its checkpoints."""
+    return {key: value for key, value in metadata.items() if key not in ("run_id", "thread_id", "graph_id")}
