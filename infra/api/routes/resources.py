@@ -14,7 +14,7 @@ def assistants_of(service: Service) -> Assistants:
 
 
 def threads_of(service: Service) -> Threads:
-    return Threads(service.database, service.host, Sealer(service.cipher))
+    return Threads(service.database, service.host, Sealer(service.cipher), service.engine.stop_thread)
 
 
 def states_of(service: Service) -> States:

@@ -58,12 +58,8 @@ async def cancel(
     action: Annotated[Literal["interrupt", "rollback"], Query()] = "interrupt",
 ) -> Response:
     """Cancel several of the caller's runs."""
-    statuses = ["pending", "running"] if body.status in (None, "all") else [body.status]
+    statuses = UNFINISHED if body.status in (None, "all") else (body.status,)
     await engine_of(service).cancel(
-        caller.principal,
-        action,
-        thread_id=body.thread_id,
-        run_ids=body.run_ids,
-        statuses=[str(one) for one in statuses],
+        caller.principal, action, thread_id=body.thread_id, run_ids=body.run_ids, statuses=statuses
     )
     return Response(status_code=204)
