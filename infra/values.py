@@ -105,7 +105,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("chat_url", "embed_url", "guard_url", "judge_url", "mlflow_url"), _address),
     **dict.fromkeys(("database_url", "database_owner_url"), _database),
     **dict.fromkeys(("chat_price", "judge_price"), _price),
-    **dict.fromkeys(("max_file_mb", "max_text_mb", "timeout"), _more_than_zero),
+    **dict.fromkeys(("max_body_mb", "max_file_mb", "max_text_mb", "timeout"), _more_than_zero),
     "auth": _none,
     "judge_thresholds": thresholds,
 }

@@ -23,6 +23,7 @@ STATUS: dict[str, int] = {
     "bad_request": 400,
     "too_large": 413,
     "too_many": 429,
+    "spend_reached": 429,
     "graph_failed": 500,
 }
 """Status by the error's code, where its class does not say it."""
@@ -116,7 +117,9 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     faults = [{"where": _place(fault["loc"]), "what": fault["msg"]} for fault in error.errors()]
     first = faults[0] if faults else {"where": "", "what": "the request is not valid"}
     body = {"detail": f"{first['where']}: {first['what']}", "code": "invalid", "where": first["where"], "hint": ""}
-    return answer(request, 422, {**body, "errors": faults}, {})
+    # OpenAI's clients know 400 only.
+    status = 400 if request.url.path.startswith("/v1/") else 422
+    return answer(request, status, {**body, "errors": faults}, {})
 
 
 def _place(loc: tuple[Any, ...] | list[Any]) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,13 @@ from fiel.infra.api.auth.oidc import open_oidc
 from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.api.limits import Limits
 from fiel.infra.api.service import Service
+from fiel.infra.api.spend import MeteredHost, Spend
 from fiel.infra.compose import cipher, open_house, owner_url
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.hosts.port import GraphHost
+from fiel.infra.runs.engine import Engine
+from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,20 +59,34 @@ async def service_of(
         oidc = await stack.enter_async_context(open_oidc(settings))
         handlers = await stack.enter_async_context(open_custom(custom))
         authenticator = Authenticator(Tokens(database), settings.auth == "none", jwt=oidc, custom=handlers)
-        yield Service(settings, database, cipher(settings), host, authenticator, Limits(settings.rate), loaded)
+        sealing = cipher(settings)
+        engine = await stack.enter_async_context(Engine(database, host, Sealer(sealing)))
+        yield Service(
+            settings,
+            database,
+            sealing,
+            host,
+            authenticator,
+            Limits(settings.rate),
+            loaded,
+            engine,
+            spend_of(settings, database),
+        )
 
 
 @asynccontextmanager
 async def open_host(settings: Settings, database: Database, graphs: Path | None) -> AsyncIterator[Hosted]:
     """fiel's own graph, or those that a `langgraph.json` names."""
-    from fiel.infra.hosts.own import OwnHost
-
     if graphs is not None:
         async with _foreign(settings, database, graphs) as hosted:
             yield hosted
         return
     async with open_house(settings) as house:
-        yield Hosted(OwnHost(house.threads), loaded=house.is_loaded)
+        yield Hosted(MeteredHost(house.threads, spend_of(settings, database)), loaded=house.is_loaded)
+
+
+def spend_of(settings: Settings, database: Database) -> Spend:
+    return Spend(database, Decimal(str(settings.spend)))
 
 
 @asynccontextmanager
@@ -77,7 +95,6 @@ async def _foreign(settings: Settings, database: Database, graphs: Path) -> Asyn
     from fiel.infra.hosts.manifest import load
     from fiel.infra.runs.items import Items
     from fiel.infra.runs.owned_store import OwnedStore
-    from fiel.infra.runs.sealed import Sealer
 
     manifest, sealing = load(graphs), cipher(settings)
     items = Items(database, Sealer(sealing))
@@ -113,3 +130,14 @@ async def open_service(settings: Settings, graphs: Path | None = None) -> AsyncI
         service_of(settings, database, hosted.host, custom=hosted.custom, loaded=hosted.loaded) as service,
     ):
         yield service
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, graphs: Path | None = None) -> AsyncIterator[Engine]:
+    """Everything of one worker process."""
+    async with (
+        open_database(settings) as database,
+        open_host(settings, database, graphs) as hosted,
+        Engine(database, hosted.host, Sealer(cipher(settings))) as engine,
+    ):
+        yield engine

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from fiel.infra.api.auth.authenticator import Authenticator
 from fiel.infra.api.limits import Limits
+from fiel.infra.api.spend import Spend
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger.keys import Cipher
+from fiel.infra.runs.engine import Engine
 from fiel.infra.settings import Settings
 
 
@@ -28,8 +30,8 @@ class Service:
     limits: Limits
     loaded: Callable[[], bool]
     """Whether runs can begin at once."""
-    engine: Any = None
-    """Runs: `fiel.infra.runs.engine.Engine`."""
+    engine: Engine
+    spend: Spend
 
 
 Opening = Callable[[], AbstractAsyncContextManager[Service]]

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("serve", "Start everything, ingest fiel's own documentation, ask it one question."),
     "up": ("serve", "Run PostgreSQL, MLflow and the API until interrupted."),
     "serve": ("service", "Serve the API alone, until interrupted."),
+    "worker": ("worker", "Work on runs, without an API, until interrupted."),
     "ingest": ("corpus", "Sync files and folders into a collection."),
     "search": ("corpus", "Search a collection with the caller's rights."),
     "ask": ("ask", "Answer a question from a collection, or say that it cannot be answered."),

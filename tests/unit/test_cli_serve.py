@@ -158,3 +158,21 @@ def test_the_demo_ends_with_its_trace_from_mlflow_and_a_cold_ask_takes_less_than
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     # CPU time, which on idle cores is no less than the time on the clock and does not grow with what else runs.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 15
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_worker_says_what_it_works_on_and_stops_politely(tmp_path: Path) -> None:
+    environ = {**HERE, "FIEL_HOME": str(tmp_path / "home")}
+    graphs = str(Path(__file__).parents[1] / "projects/small/langgraph.json")
+    command = [sys.executable, "-m", "fiel.infra.cli", "worker", "--graphs", graphs, "--json"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert "plain" in json.loads(process.stdout.readline())["graphs"]
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert stopped(tmp_path / "home")

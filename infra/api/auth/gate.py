@@ -1,4 +1,4 @@
-"""The `@auth.on` handlers of a `langgraph.json`, asked before a route does anything.
+"""What is asked before a route does anything: the limit of spend, and the `@auth.on` handlers of a `langgraph.json`.
 
 They come on top of fiel's own rule, that everything belongs to its owner: they can refuse, change what is written, and
 narrow what is seen to what carries certain metadata. A route that has no name here is refused where there are handlers.
@@ -95,6 +95,8 @@ async def gate(connection: HTTPConnection) -> None:
     service: Service = connection.app.state.service
     handlers = service.authenticator.custom
     route = f"{connection.scope.get('method', WEBSOCKET)} {getattr(connection.scope.get('route'), 'path', '')}"
+    if service.spend.limit and ACTIONS.get(route) == _RUN:
+        await service.spend.check((await authenticated(connection)).principal)
     if not isinstance(handlers, CustomAuth) or not handlers.authorizes or route in OPEN:
         return
     caller = await authenticated(connection)

@@ -95,8 +95,8 @@ class Events:
         return [self._event("response.in_progress", response={**self._response(None), "fiel": {"progress": told}})]
 
     def text(self, text: str) -> list[Json]:
-        delta = self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])
-        return [*self._begin({"type": "output_text", "text": "", "annotations": [], "logprobs": []}), delta]
+        begun = self._begin({"type": "output_text", "text": "", "annotations": [], "logprobs": []})
+        return [*begun, self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])]
 
     def last(self, answer: Answer) -> list[Json]:
         told = content(answer)

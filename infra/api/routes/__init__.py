@@ -1,4 +1,16 @@
 """Routes: one module a topic, each with a `router`."""
 
-NAMES = ("system", "assistants", "crons", "threads", "state", "store")
+NAMES = (
+    "system",
+    "openai_models",
+    "openai_chat",
+    "openai_responses",
+    "assistants",
+    "crons",
+    "runs",
+    "stateless",
+    "threads",
+    "state",
+    "store",
+)
 """Modules whose routers the application includes, in this order."""
