@@ -145,7 +145,7 @@ def seen(last_event_id: str) -> int:
 def _modes(given: list[str]) -> list[str]:
     """Stream modes of a query: repeated, or as one JSON array. Raises BadRequest."""
     modes: list[str] = []
-    for text in given:
+    for text in filter(None, given):  # the Python SDK sends an empty one for none
         try:
             several = orjson.loads(text) if text.startswith("[") else [text]
         except orjson.JSONDecodeError as error:
