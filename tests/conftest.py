@@ -5,6 +5,7 @@ CREATEROLE): the same tests run on both.
 """
 
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -51,7 +52,16 @@ class Postgres:
         return name
 
     def drop(self, name: str) -> None:
-        self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        """Raises what the server says after a few tries."""
+        for patience in (0.1, 0.5, 2.0, None):
+            try:
+                return self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            except psycopg.errors.InsufficientPrivilege:
+                # A worker of autovacuum is in it, which only a superuser may end; it ends by itself.
+                if patience is None:
+                    raise
+                time.sleep(patience)
+        return None
 
     def _run(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.owner, autocommit=True) as connection:
