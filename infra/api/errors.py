@@ -27,6 +27,8 @@ STATUS: dict[str, int] = {
     "graph_failed": 500,
 }
 """Status by the error's code, where its class does not say it."""
+REFUSALS = (401, 403, 429)
+"""Statuses that are counted by code: who watches the service wants to see them rise."""
 BUSY = "1"
 """Retry-After of a service that is unavailable, in seconds."""
 
@@ -101,6 +103,8 @@ async def fiel_error(request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if status >= 500:
         LOG.warning("request failed", extra={"code": error.code})
+    elif status in REFUSALS:
+        request.app.state.metrics.refused.labels(error.code).inc()
     return answer(request, status, body_of(error), headers_of(error, status))
 
 

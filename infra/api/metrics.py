@@ -25,3 +25,5 @@ class Metrics:
         self.open = Gauge("fiel_http_open", "Requests and streams that are open.", registry=self.registry)
         self.refused = Counter("fiel_refused", "Requests refused, by code.", ("code",), registry=self.registry)
         self.crashes = Counter("fiel_crashes", "Requests that ended in an unforeseen error.", registry=self.registry)
+        self.runs = Gauge("fiel_runs_here", "Runs that this process works on.", registry=self.registry)
+        self.ready = Gauge("fiel_ready", "1 where runs can begin at once.", registry=self.registry)

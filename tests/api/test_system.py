@@ -71,6 +71,15 @@ async def test_metrics_count_requests_by_template_of_the_route(http: Any, server
     assert {("/things/{thing}", "200"), ("(none)", "404")} <= samples
 
 
+async def test_metrics_tell_of_runs_and_refusals(http: Any, server: Server) -> None:
+    async with http(user=None) as web:
+        await web.post("/threads/search", json={})
+        lines = (await web.get("/metrics")).text.splitlines()
+    assert "fiel_runs_here 0.0" in lines
+    assert "fiel_ready 1.0" in lines
+    assert 'fiel_refused_total{code="not_authenticated"} 1.0' in lines
+
+
 async def test_metrics_are_for_this_machine_and_for_roles(http: Any) -> None:
     proxied = {"X-Forwarded-For": "203.0.113.7"}
     async with http(user=None) as web:

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 from fiel.infra.api.auth.authenticator import is_loopback
 from fiel.infra.api.auth.caller import authenticated
 from fiel.infra.api.docs import page
+from fiel.infra.api.metrics import Metrics
 from fiel.infra.api.service import Serving
 from fiel.tools.errors import NotPermitted, Unavailable
 
@@ -54,13 +55,16 @@ async def info() -> dict[str, Any]:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(request: Request) -> Response:
+async def metrics(request: Request, service: Serving) -> Response:
     """Prometheus metrics: for this machine, and for administrators, auditors and developers elsewhere."""
     if not _from_here(request):
         caller = await authenticated(request)
         if not caller.principal.may("administrator", "auditor", "developer"):
             raise NotPermitted("metrics are for administrators, auditors and developers", where="/metrics")
-    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    told: Metrics = request.app.state.metrics
+    told.runs.set(len(service.engine.works))
+    told.ready.set(service.loaded())
+    return Response(generate_latest(told.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
