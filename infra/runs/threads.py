@@ -179,6 +179,9 @@ class Threads:
         Raises Conflict where a run cannot be stopped.
         """
         await self._stop(principal, thread_id)
+        await self._delete(principal, thread_id)
+
+    async def _delete(self, principal: Principal, thread_id: UUID) -> None:
         async with self._database.acting(principal) as connection:
             await self._lock(connection, principal, thread_id)
             await self._host.delete_thread(thread_ref(principal, thread_id))
@@ -193,7 +196,7 @@ class Threads:
         for thread_id in thread_ids:
             try:
                 if strategy == "delete":
-                    await self.delete(principal, thread_id)
+                    await self._delete(principal, thread_id)
                 else:
                     await self._keep_latest(principal, thread_id)
             except NotFound:
