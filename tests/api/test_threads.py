@@ -1,6 +1,7 @@
 """Threads as clients of the protocol use them."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
