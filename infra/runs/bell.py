@@ -48,10 +48,13 @@ class Watch:
 class Bell:
     """Rings, and lets wait for a ring."""
 
-    def __init__(self, database: Database, on_ring: Callable[[UUID], None]) -> None:
-        """`on_ring` is called for each run that another process (or this one) rings for."""
+    def __init__(self, database: Database, on_ring: Callable[[UUID], None], on_return: Callable[[], None]) -> None:
+        """`on_ring` is called for each run that another process (or this one) rings for, `on_return` where the server
+        was away.
+        """
         self._database = database
         self._on_ring = on_ring
+        self._on_return = on_return
         self._watches: dict[UUID, set[Watch]] = {}
         self._sql = load(__package__, "events.sql")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,6 +121,7 @@ class Bell:
             self._database.url, autocommit=True, connect_timeout=10, application_name="fiel bell"
         ) as connection:
             await connection.execute(f"LISTEN {CHANNEL}".encode())
+            self._on_return()
             for run_id in list(self._watches):  # rings may have been missed
                 self.here(run_id)
             while True:

@@ -15,7 +15,7 @@ from fiel.infra.database.connect import Database
 from fiel.infra.database.errors import unavailable
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.runs.bell import Bell
-from fiel.infra.runs.errors import NotFound
+from fiel.infra.runs.errors import Conflict, NotFound
 from fiel.infra.runs.events import Event, Feed, Journal, Reader
 from fiel.infra.runs.lease import Lease
 from fiel.infra.runs.names import new_id
@@ -42,6 +42,8 @@ class Bounds:
     """After which a process that is not heard counts as gone."""
     run: float = 3600.0
     drain: float = 20.0
+    stop: float = 20.0
+    """How long whoever deletes a thread waits for its runs to stop."""
     linger: float = 300.0
     """How long the thread of a temporary run stays for those who still read."""
 
@@ -55,7 +57,7 @@ class Engine:
         self.runs = Runs(database, sealer, self.queue)
         self.feeds: dict[UUID, Feed] = {}
         self.works: dict[UUID, Work] = {}
-        self.bell = Bell(database, self._rung)
+        self.bell = Bell(database, self._rung, lambda: self.journal.doubt(self.feeds.values()))
         self.lease = Lease(database.url, seconds=self.bounds.lease, lost=self._lost)
         self.journal = Journal(database, sealer, self.bell, lambda: self.lease.worker)
         self.reader = Reader(database, sealer, self.bell, self.feeds, self._going)
@@ -84,7 +86,6 @@ class Engine:
     async def close(self) -> None:
         """Finish what can be finished in time, and give back the rest."""
         await self.drain(self.bounds.drain)
-        await self._sweep.stop()
         await self.journal.stop()
         await self.bell.stop()
         for task in list(self._tasks):
@@ -103,6 +104,7 @@ class Engine:
     async def drain(self, seconds: float) -> None:
         """Take on nothing more, wait, then hand the rest back to the queue."""
         self.draining = True
+        await self._sweep.stop()
         if self.works:
             await asyncio.wait([work.task for work in self.works.values() if work.task], timeout=seconds)
         rest = [work for work in self.works.values() if work.task]
@@ -227,12 +229,15 @@ class Engine:
         return [*dropped, *asked]
 
     async def stop_thread(self, principal: Principal, thread_id: UUID) -> None:
-        """Cancel the runs of a thread, and wait until none goes on (`threads.Stop`)."""
+        """Cancel the runs of a thread, and wait until none goes on (`threads.Stop`). Raises Conflict where one does."""
         _, asked = await self.runs.cancel(principal, "interrupt", thread_id=thread_id)
         self._stop_soon(asked, "interrupt")
-        for run_id in asked:
-            async with asyncio.timeout(30.0):
-                await self.wait(principal, run_id)
+        try:
+            async with asyncio.timeout(self.bounds.stop):
+                for run_id in asked:
+                    await self.ended(principal, run_id)
+        except TimeoutError as error:
+            raise Conflict(f"a run of thread {thread_id} does not stop", hint="Try again") from error
 
     async def ended(self, principal: Principal, run_id: UUID) -> None:
         """Until a run has ended or is gone."""

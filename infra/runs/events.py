@@ -8,7 +8,7 @@ of a process share it.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -68,6 +68,10 @@ class Feed:
         while self._bytes > TAIL and len(self._tail) > 1:
             self._bytes -= len(self._tail.popleft().data)
 
+    def tail(self) -> list[Event]:
+        """The newest written events."""
+        return list(self._tail)
+
     def since(self, after: int) -> list[Event] | None:
         """Written events after that one; None where memory does not reach back so far."""
         if after >= self.written:
@@ -113,6 +117,14 @@ class Journal:
         async with self._bell.watching(feed.run_id) as watch:
             while feed.written < feed.last:
                 await watch.wait()
+
+    def doubt(self, feeds: Iterable[Feed]) -> None:
+        """The server was away: what it had confirmed last may be lost, so it is written again where it is missing."""
+        for feed in feeds:
+            for event in feed.tail():
+                feed.waiting += len(event.data)
+                self._queue.append((feed, event))
+        self._more.set()
 
     async def _run(self) -> None:
         while True:
@@ -168,7 +180,8 @@ class Journal:
             feed.waiting -= len(event.data)
             if feed.waiting <= UNWRITTEN // 2:
                 feed.room.set()
-            feed.keep(event)
+            if event.seq > feed.written:
+                feed.keep(event)
         for feed in {feed.run_id: feed for feed, _ in group}.values():
             self._bell.here(feed.run_id)
 
@@ -233,7 +246,10 @@ class Reader:
             return found
         # Whether it goes on is asked first: what was said before it ended is read then.
         going = feed is not None or await self._going(principal, run_id)
-        return await self._page(principal, run_id, after) or ([] if going else None)
+        page = await self._page(principal, run_id, after)
+        if going:  # a gap will be filled: the server was away, and its last rows are written again
+            return [event for place, event in enumerate(page, after + 1) if event.seq == place]
+        return page or None
 
     async def _page(self, principal: Principal, run_id: UUID, after: int) -> list[Event]:
         values = {"tenant": principal.tenant, "owner": principal.id, "run_id": run_id, "after": after, "limit": PAGE}

@@ -1,6 +1,6 @@
 -- name: write
--- Events of many runs, only of those that this process works on; everybody who reads one of them is told. What a crash
--- of the server itself could lose here is written again by nobody, but the end of the run makes all of it durable.
+-- Events of many runs, only of those that this process works on; everybody who reads one of them is told. The end of a
+-- run makes all of them durable; what a crash of the server loses before is written again by the process that has it.
 WITH quick AS (
     SELECT set_config('synchronous_commit', 'off', true)
 ), written AS (

@@ -113,7 +113,8 @@ class Queue:
         async def run(thread_id: str, tenant: str, owner: str) -> None:
             await work(thread_id, tenant, owner)
 
-        self.app.task(name=TASK, queue=QUEUE)(run)
+        # A job is lost with nothing: whatever breaks it, another process looks, or this one later.
+        self.app.task(name=TASK, queue=QUEUE, retry=procrastinate.RetryStrategy(wait=1))(run)
 
     async def defer(
         self, connection: AsyncConnection[Any], job: Mapping[str, str], *, not_before: datetime | None = None
