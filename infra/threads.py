@@ -4,6 +4,7 @@ Every text of the state is encrypted with the ledger's key and bound to its thre
 checkpoints and runs, the names and versions of channels, and values that are numbers or yes and no.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -142,7 +143,8 @@ def set_up(owner_url: str) -> None:
     """
     try:
         with psycopg.connect(owner_url, autocommit=True, row_factory=dict_row, connect_timeout=10) as connection:
-            connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+            while not _first(connection):
+                time.sleep(0.05)
             connection.execute("SET ROLE fiel_owner")
             connection.execute("SET search_path = fiel")
             PostgresSaver(connection).setup()
@@ -154,6 +156,16 @@ def set_up(owner_url: str) -> None:
         ) from error
     except psycopg.OperationalError as error:
         raise unavailable(error, owner_url) from error
+
+
+def _first(connection: psycopg.Connection[Any]) -> bool:
+    """Whether nobody else makes the tables now.
+
+    Whoever waited inside a statement would hold a snapshot, for which the first one's CREATE INDEX CONCURRENTLY waits
+    in turn.
+    """
+    row = connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (_LOCK,)).fetchone()
+    return bool(row and row["mine"])
 
 
 async def _current(url: str) -> bool:

@@ -19,7 +19,7 @@ from fiel.infra.compose import cipher, open_house, owner_url
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.hosts.port import GraphHost
-from fiel.infra.runs.engine import Engine
+from fiel.infra.runs.engine import Bounds, Engine
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
 
@@ -50,6 +50,7 @@ async def service_of(
     *,
     custom: Place | None = None,
     loaded: Callable[[], bool] = always,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Service]:
     """The service over an open database and an open host.
 
@@ -60,7 +61,7 @@ async def service_of(
         handlers = await stack.enter_async_context(open_custom(custom))
         authenticator = Authenticator(Tokens(database), settings.auth == "none", jwt=oidc, custom=handlers)
         sealing = cipher(settings)
-        engine = await stack.enter_async_context(Engine(database, host, Sealer(sealing)))
+        engine = await stack.enter_async_context(Engine(database, host, Sealer(sealing), bounds))
         yield Service(
             settings,
             database,
