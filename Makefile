@@ -25,7 +25,7 @@ demo: $(STAMP) ## start everything, ingest the documentation, ask one question, 
 	$(BIN)/fiel demo
 
 test: lint ## lint, types and all quick tests
-	$(BIN)/python -m pytest -m "not ($(MARKED))"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(MARKED))"
 
 test-all: $(STAMP) $(STUDIO_STAMP) ## the other tests: slow ones, faults, browser, Studio (`test` has run the quick ones)
 	$(BIN)/python -m pytest -m "$(MARKED)"

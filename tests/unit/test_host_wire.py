@@ -43,7 +43,8 @@ Pair = namedtuple("Pair", "left right")
 
 
 class Opaque:
-    pass
+    def __repr__(self) -> str:
+        return "Opaque()"
 
 
 @pytest.mark.parametrize(
