@@ -63,6 +63,11 @@ class Settings:
     cors_origins: str = setting("", "Origins of pages that may call, by comma, beside Studio's and this machine's.")
     max_body_mb: int = setting(8, "Largest body of a request, in MiB.")
     spend: float = setting(0.0, "Most that a principal's runs may cost a day (UTC), in units of chat_price; 0: any.")
+    runs: int = setting(64, "Runs that one process works on at once; others wait in the queue.")
+    webhook_hosts: str = setting("", "Internal hosts, addresses or networks that webhooks may reach, by comma.")
+    webhook_secret: str = setting(
+        "", "Secret that signs webhooks; empty: one in keys/webhook.key, made when it is first needed.", secret=True
+    )
     rate: int = setting(600, "Requests a minute that a principal may make of one API process; 0: any number.")
     max_file_mb: int = setting(64, "Largest file that is ingested, in MiB.")
     max_text_mb: int = setting(16, "Largest extracted text of one document, in MiB.")

@@ -19,6 +19,7 @@ from fiel.infra.compose import cipher, open_house, owner_url
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.hosts.port import GraphHost
+from fiel.infra.runs import configured
 from fiel.infra.runs.engine import Bounds, Engine
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
@@ -61,7 +62,7 @@ async def service_of(
         handlers = await stack.enter_async_context(open_custom(custom))
         authenticator = Authenticator(Tokens(database), settings.auth == "none", jwt=oidc, custom=handlers)
         sealing = cipher(settings)
-        engine = await stack.enter_async_context(Engine(database, host, Sealer(sealing), bounds))
+        engine = await stack.enter_async_context(configured.engine(settings, database, host, sealing, bounds))
         yield Service(
             settings,
             database,
@@ -139,6 +140,6 @@ async def open_engine(settings: Settings, graphs: Path | None = None) -> AsyncIt
     async with (
         open_database(settings) as database,
         open_host(settings, database, graphs) as hosted,
-        Engine(database, hosted.host, Sealer(cipher(settings))) as engine,
+        configured.engine(settings, database, hosted.host, cipher(settings)) as engine,
     ):
         yield engine

@@ -25,6 +25,7 @@ from fiel.infra.runs.runs import Run, Runs, absent
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.runs.spec import UNFINISHED, Action, Asker, Spec
 from fiel.infra.runs.sweep import Sweep
+from fiel.infra.runs.webhooks import Hooks, Webhooks
 from fiel.infra.runs.work import Work, Worker
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.principal import Principal
@@ -51,10 +52,18 @@ class Bounds:
 class Engine:
     """Runs graphs for whoever asks. Every method may raise DatabaseUnavailable."""
 
-    def __init__(self, database: Database, host: GraphHost, sealer: Sealer, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        host: GraphHost,
+        sealer: Sealer,
+        bounds: Bounds | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
         self.bounds = bounds or Bounds()
         self.queue = Queue(database.url)
         self.runs = Runs(database, sealer, self.queue)
+        self.webhooks = Webhooks(self.runs, hooks or Hooks())
         self.feeds: dict[UUID, Feed] = {}
         self.works: dict[UUID, Work] = {}
         self.bell = Bell(database, self._rung, lambda: self.journal.doubt(self.feeds.values()))
@@ -74,6 +83,7 @@ class Engine:
         """Begin to work. Raises DatabaseUnavailable."""
         self._loop = asyncio.get_running_loop()
         self.queue.register(self._job)
+        self.queue.register_webhooks(self._webhook)
         try:
             await self.queue.open()
             await asyncio.to_thread(self.lease.start)
@@ -123,8 +133,10 @@ class Engine:
     async def submit(self, who: Asker, spec: Spec) -> tuple[Run, Work | None]:
         """Make a run, and begin it where that is possible. With its work where it is done here.
 
-        Raises NotFound, Conflict.
+        Raises NotFound, Conflict, WebhookRefused.
         """
+        if spec.webhook is not None:
+            await self.webhooks.check(spec.webhook)
         run_id, worker = new_id(), self.lease.worker
         mine = worker if self.free and not spec.after else None
         if mine is not None and (run := await self.runs.start(who, spec, run_id, mine)) is not None:
@@ -165,6 +177,9 @@ class Engine:
             await asyncio.sleep(0.1)
         async with self.runs.database.acting(principal) as connection:
             await self.runs.defer(connection, principal, UUID(thread_id))
+
+    async def _webhook(self, run_id: str, tenant: str, owner: str) -> None:
+        await self.webhooks.deliver(Principal(tenant, owner), UUID(run_id))
 
     # Waiting and reading
 

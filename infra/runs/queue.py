@@ -22,6 +22,11 @@ SCHEMA = "fiel_queue"
 RUNTIME = "fiel_runtime"
 QUEUE = "runs"
 TASK = "run"
+HOOKS = "webhooks"
+"""Queue and task of webhooks: a receiver that hangs keeps no run waiting."""
+ATTEMPTS = 6
+PAUSE = 4
+"""A webhook is tried again after 4 seconds, 16, 64, …"""
 _NUMBERED = re.compile(r"(\d\d)\.(\d\d)\.(\d\d)_\d\d_\w+\.sql")
 
 _FUNCTIONS = """
@@ -116,21 +121,40 @@ class Queue:
         # A job is lost with nothing: whatever breaks it, another process looks, or this one later.
         self.app.task(name=TASK, queue=QUEUE, retry=procrastinate.RetryStrategy(wait=1))(run)
 
+    def register_webhooks(self, deliver: Work) -> None:
+        """Say what a webhook's job does: `deliver(run_id, tenant, owner)`. It is tried again with growing pauses."""
+
+        async def webhook(run_id: str, tenant: str, owner: str) -> None:
+            await deliver(run_id, tenant, owner)
+
+        again = procrastinate.RetryStrategy(max_attempts=ATTEMPTS, exponential_wait=PAUSE)
+        self.app.task(name=HOOKS, queue=HOOKS, retry=again)(webhook)
+
     async def defer(
-        self, connection: AsyncConnection[Any], job: Mapping[str, str], *, not_before: datetime | None = None
+        self,
+        connection: AsyncConnection[Any],
+        job: Mapping[str, str],
+        *,
+        not_before: datetime | None = None,
+        task: str = TASK,
+        queue: str = QUEUE,
     ) -> None:
-        """Enqueue a look at a thread in the caller's transaction: no row without its job, no job without its row."""
+        """Enqueue a look at a thread, or a webhook, in the caller's transaction.
+
+        There is no row without its job, and no job without its row.
+        """
         assert connection.info.transaction_status == TransactionStatus.INTRANS  # noqa: S101
         await connection.execute(f"SELECT set_config('search_path', '{SCHEMA}', true)".encode())
-        deferrer = self.app.configure_task(TASK, queue=QUEUE, schedule_at=not_before, connection=connection)
+        deferrer = self.app.configure_task(task, queue=queue, schedule_at=not_before, connection=connection)
         await deferrer.defer_async(**job)
         await connection.execute(b"SELECT set_config('search_path', 'public', true)")
 
-    async def serve(self, lease: float) -> None:
+    async def serve(self, queue: str, lease: float) -> None:
         """Work on jobs until the connection breaks or the task is cancelled."""
         await self.app.run_worker_async(
-            queues=[QUEUE],
+            queues=[queue],
             concurrency=4,
+            listen_notify=queue == QUEUE,
             install_signal_handlers=False,
             delete_jobs="always",
             fetch_job_polling_interval=2.0,
@@ -142,7 +166,7 @@ class Queue:
     async def retry_stalled(self, lease: float) -> int:
         """Give the jobs of workers that are gone to others; how many there were."""
         manager = self.app.job_manager
-        stalled = list(await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=lease))
+        stalled = list(await manager.get_stalled_jobs(seconds_since_heartbeat=lease))
         for job in stalled:
             with suppress(procrastinate.exceptions.ConnectorException):  # another process was faster
                 await manager.retry_job(job)

@@ -9,7 +9,7 @@ from uuid import UUID
 from fiel.infra.database.connect import Database
 from fiel.infra.runs.errors import Conflict, NotFound
 from fiel.infra.runs.names import place
-from fiel.infra.runs.queue import Queue
+from fiel.infra.runs.queue import HOOKS, Queue
 from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.runs.spec import UNFINISHED, Action, Asker, Spec, Status, restored
@@ -152,6 +152,10 @@ class Runs:
         job = {"thread_id": str(thread_id), "tenant": principal.tenant, "owner": principal.id}
         await self._queue.defer(connection, job, not_before=not_before)
 
+    async def _defer_webhook(self, connection: Connection, principal: Principal, run_id: UUID) -> None:
+        job = {"run_id": str(run_id), "tenant": principal.tenant, "owner": principal.id}
+        await self._queue.defer(connection, job, task=HOOKS, queue=HOOKS)
+
     # Beginning
 
     async def take(self, principal: Principal, thread_id: UUID, worker: int) -> Run | None:
@@ -183,6 +187,8 @@ class Runs:
         async with self.database.acting(principal) as connection:
             await one(connection, self.sql["lock"], values)
             row = await one(connection, self.sql["finish"], values)
+            if row is not None and ended.spec.webhook:
+                await self._defer_webhook(connection, principal, ended.run_id)
             if row is None or not row["due"]:
                 return row is not None, None
             if take_next:

@@ -13,6 +13,7 @@ import procrastinate
 from fiel.infra.runs.errors import NotFound
 from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.outcome import shown_code
+from fiel.infra.runs.queue import HOOKS, QUEUE
 from fiel.infra.runs.rows import Row, fetch
 from fiel.infra.runs.runs import Ending, Run
 from fiel.infra.runs.work import ATTEMPTS, Reason
@@ -35,7 +36,7 @@ class Sweep:
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._look()), loop.create_task(self._serve_queue())]
+        self._tasks = [loop.create_task(one) for one in (self._look(), self._serve(QUEUE), self._serve(HOOKS))]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -107,10 +108,10 @@ class Sweep:
             await engine.reader.add(left.principal, left.run_id, "error", data)
         await engine.runs.finish(left, worker, Ending("error", "error", error="worker_lost"), take_next=False)
 
-    async def _serve_queue(self) -> None:
+    async def _serve(self, queue: str) -> None:
         """procrastinate's worker stops when its connection breaks: it is started anew."""
         lease = self._engine.bounds.lease
         while True:
             with suppress(procrastinate.exceptions.ConnectorException, DatabaseUnavailable):
-                await self._engine.queue.serve(lease)
+                await self._engine.queue.serve(queue, lease)
             await asyncio.sleep(0.5)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import orjson
@@ -207,7 +208,7 @@ class Worker:
         if feed is not None:
             await engine.journal.flushed(feed)
         if run.spec.temporary:
-            how = Ending(how.status, how.thread_status, how.values, how.interrupts, how.error, engine.bounds.linger)
+            how = replace(how, linger=_linger(engine.bounds.linger, run))
         write = engine.runs.undo if undo else engine.runs.finish
         take_next = not engine.draining
         result = await self._patiently(run, lambda: write(run, work.worker, how, take_next=take_next), work)
@@ -237,6 +238,11 @@ class Worker:
                     return None
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
+
+
+def _linger(seconds: float, run: Run) -> float:
+    """A webhook that is tried again reads the thread."""
+    return max(seconds, 3600.0) if run.spec.webhook else seconds
 
 
 def _kept(metadata: Any) -> dict[str, Any]:
