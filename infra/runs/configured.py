@@ -3,11 +3,20 @@
 import base64
 from functools import partial
 
+from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger.keys import Cipher, load_or_create
+from fiel.infra.runs.assistants import Assistants
+from fiel.infra.runs.chores import Chores
+from fiel.infra.runs.crons import Crons
+from fiel.infra.runs.deadlines import Deadlines
 from fiel.infra.runs.engine import Bounds, Engine
+from fiel.infra.runs.expiry import Expiry
+from fiel.infra.runs.items import Items
 from fiel.infra.runs.sealed import Sealer
+from fiel.infra.runs.spec import Asker
+from fiel.infra.runs.threads import Threads
 from fiel.infra.runs.webhooks import Hooks
 from fiel.infra.settings import Settings
 
@@ -20,7 +29,17 @@ def engine(
     """An engine for one process; not open yet."""
     allowed = [entry.strip().lower() for entry in settings.webhook_hosts.split(",") if entry.strip()]
     hooks = Hooks(partial(_secret, settings), allowed)
-    return Engine(database, host, Sealer(cipher), bounds or Bounds(slots=settings.runs or 64), hooks)
+    sealer = Sealer(cipher)
+    made = Engine(database, host, sealer, bounds or Bounds(slots=settings.runs or 64), hooks)
+    assistants, tokens = Assistants(database, host), Tokens(database)
+
+    async def lives(who: Asker) -> bool:
+        return who.kind != "token" or await tokens.lives(who.credential)
+
+    threads = Threads(database, host, sealer, made.stop_thread)
+    expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
+    made.chores = Chores(made, assistants, Crons(database, assistants, sealer), expiry, lives)
+    return made
 
 
 def _secret(settings: Settings) -> bytes:

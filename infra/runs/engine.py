@@ -15,6 +15,7 @@ from fiel.infra.database.connect import Database
 from fiel.infra.database.errors import unavailable
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.runs.bell import Bell
+from fiel.infra.runs.chores import Chores
 from fiel.infra.runs.errors import Conflict, NotFound
 from fiel.infra.runs.events import Event, Feed, Journal, Reader
 from fiel.infra.runs.lease import Lease
@@ -73,6 +74,8 @@ class Engine:
         self.host = host
         self._worker = Worker(self, host)
         self._sweep = Sweep(self)
+        self.chores: Chores | None = None
+        """What is done by the clock; set before `open`."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.draining = False
@@ -92,6 +95,8 @@ class Engine:
         self.bell.start()
         self.journal.start()
         self._sweep.start()
+        if self.chores is not None:
+            self._sweep.also(self.chores.run())
 
     async def close(self) -> None:
         """Finish what can be finished in time, and give back the rest."""

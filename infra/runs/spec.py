@@ -92,6 +92,57 @@ def restored(told: Mapping[str, Any], graph_id: str, multitask: str) -> tuple[Sp
     return spec, asker(told["asker"])
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What an assistant gives to its runs."""
+
+    assistant_id: UUID
+    graph_id: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def spec_of(sent: Mapping[str, Any], basis: Basis, thread_id: UUID, *, stateless: bool, recorded: bool = True) -> Spec:
+    """A run, from what was sent in the protocol's words, on top of its assistant."""
+    config = sent.get("config") or {}
+    metadata = {**basis.metadata, **(config.get("metadata") or {}), **(sent.get("metadata") or {})}
+    modes = sent.get("stream_mode") or "values"
+    checkpoint = dict(sent.get("checkpoint") or {})
+    if sent.get("checkpoint_id"):
+        checkpoint["checkpoint_id"] = sent["checkpoint_id"]
+    return Spec(
+        assistant_id=basis.assistant_id,
+        graph_id=basis.graph_id,
+        thread_id=thread_id,
+        input=sent.get("input"),
+        command=sent.get("command") or None,
+        config=merged(basis.config, config),
+        context={**basis.context, **(sent.get("context") or {})} or None,
+        metadata={**metadata, "assistant_id": str(basis.assistant_id)},
+        stream_modes=(modes,) if isinstance(modes, str) else tuple(dict.fromkeys(modes)),
+        subgraphs=bool(sent.get("stream_subgraphs")),
+        resumable=bool(sent.get("stream_resumable")),
+        interrupt_before=sent.get("interrupt_before") or None,
+        interrupt_after=sent.get("interrupt_after") or None,
+        checkpoint=checkpoint or None,
+        durability=sent.get("durability") or ("exit" if sent.get("checkpoint_during") is False else "async"),
+        webhook=sent.get("webhook"),
+        multitask=sent.get("multitask_strategy") or "enqueue",
+        create=stateless or sent.get("if_not_exists") == "create",
+        after=sent.get("after_seconds") or 0.0,
+        temporary=stateless and sent.get("on_completion") != "keep",
+        recorded=recorded,
+    )
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A config on top of another: `configurable` by key, the rest replaced."""
+    both = {**under, **over}
+    configurable = {**(under.get("configurable") or {}), **(over.get("configurable") or {})}
+    return {**both, "configurable": configurable} if configurable else both
+
+
 def kwargs_of(spec: Spec) -> dict[str, Any]:
     """The run's `kwargs`, as the protocol shows them."""
     return {

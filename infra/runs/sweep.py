@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -37,6 +38,10 @@ class Sweep:
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(one) for one in (self._look(), self._serve(QUEUE), self._serve(HOOKS))]
+
+    def also(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside it."""
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def stop(self) -> None:
         for task in self._tasks:

@@ -12,12 +12,12 @@ from fiel.infra.api.auth.caller import Caller
 from fiel.infra.api.live import Gone, Held, server_sent, stay, wants, whitespace
 from fiel.infra.api.routes.resources import assistants_of
 from fiel.infra.api.service import Service
-from fiel.infra.api.wire.runs import Basis, RunCreate
+from fiel.infra.api.wire.runs import RunCreate
 from fiel.infra.runs.engine import Engine
 from fiel.infra.runs.errors import BadRequest, NotFound
 from fiel.infra.runs.names import new_id, system_assistant
 from fiel.infra.runs.runs import Run
-from fiel.infra.runs.spec import Asker
+from fiel.infra.runs.spec import Asker, Basis
 from fiel.infra.runs.work import Work
 from fiel.tools.errors import FielError
 

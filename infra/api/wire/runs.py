@@ -1,6 +1,5 @@
 """Bodies of requests about runs, and how a run looks."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,7 +10,7 @@ from fiel.infra.api.wire.body import Wire
 from fiel.infra.api.wire.common import Json, Name
 from fiel.infra.hosts.port import Durability, check_config
 from fiel.infra.runs.runs import Run
-from fiel.infra.runs.spec import Multitask, Spec, kwargs_of
+from fiel.infra.runs.spec import Basis, Multitask, Spec, kwargs_of, spec_of
 from fiel.tools.errors import UsageError
 
 Mode = Literal["values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"]
@@ -104,58 +103,10 @@ class RunCreate(Wire):
         """The parts of the command that were sent."""
         return self.command.model_dump(exclude_unset=True) or None if self.command else None
 
-    def checkpoint_of(self) -> Json | None:
-        if self.checkpoint_id:
-            return {**(self.checkpoint or {}), "checkpoint_id": self.checkpoint_id}
-        return self.checkpoint
-
-    def durability_of(self) -> Durability:
-        return self.durability or ("exit" if self.checkpoint_during is False else "async")
-
-    def modes(self) -> tuple[str, ...]:
-        given = self.stream_mode or "values"
-        return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
-
-    def spec(self, assistant: "Basis", thread_id: UUID, *, stateless: bool, recorded: bool) -> Spec:
+    def spec(self, basis: Basis, thread_id: UUID, *, stateless: bool, recorded: bool) -> Spec:
         """The run, on top of its assistant."""
-        return Spec(
-            assistant_id=assistant.assistant_id,
-            graph_id=assistant.graph_id,
-            thread_id=thread_id,
-            input=self.input,
-            command=self.command_of(),
-            config=merged(assistant.config, self.config or {}),
-            context={**assistant.context, **(self.context or {})} or None,
-            metadata={
-                **assistant.metadata,
-                **((self.config or {}).get("metadata") or {}),
-                **(self.metadata or {}),
-                "assistant_id": str(assistant.assistant_id),
-            },
-            stream_modes=self.modes(),
-            subgraphs=bool(self.stream_subgraphs),
-            resumable=bool(self.stream_resumable),
-            interrupt_before=self.interrupt_before or None,
-            interrupt_after=self.interrupt_after or None,
-            checkpoint=self.checkpoint_of(),
-            durability=self.durability_of(),
-            webhook=self.webhook,
-            multitask=self.multitask_strategy or "enqueue",
-            create=stateless or self.if_not_exists == "create",
-            after=self.after_seconds or 0.0,
-            temporary=stateless and self.on_completion != "keep",
-            recorded=recorded,
-        )
-
-
-class Basis(BaseModel):
-    """What an assistant gives to its runs."""
-
-    assistant_id: UUID
-    graph_id: str
-    config: Json = {}
-    context: Json = {}
-    metadata: Json = {}
+        sent = {name: getattr(self, name) for name in self.model_fields_set} | {"command": self.command_of()}
+        return spec_of(sent, basis, thread_id, stateless=stateless, recorded=recorded)
 
 
 class RunsCancel(Wire):
@@ -171,13 +122,6 @@ class RunsCancel(Wire):
         if (self.status is None) != some or (self.status and (self.thread_id or self.run_ids)):
             raise ValueError("either status, or thread_id and run_ids")
         return self
-
-
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Json:
-    """A config on top of another: `configurable` by key, the rest replaced."""
-    both = {**under, **over}
-    configurable = {**(under.get("configurable") or {}), **(over.get("configurable") or {})}
-    return {**both, "configurable": configurable} if configurable else both
 
 
 def run_json(run: Run) -> Json:

@@ -1,0 +1,80 @@
+"""Chores: crons that fire, threads and items that expire. Every process looks; what one takes, another does not get."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from fiel.infra.runs.assistants import Assistants
+from fiel.infra.runs.crons import Crons, Firing
+from fiel.infra.runs.deadlines import Due
+from fiel.infra.runs.expiry import Expiry
+from fiel.infra.runs.names import new_id
+from fiel.infra.runs.spec import Asker, Basis, asker, spec_of
+from fiel.tools.errors import FielError
+
+if TYPE_CHECKING:
+    from fiel.infra.runs.engine import Engine
+
+_LOG = logging.getLogger("fiel.runs")
+CRONS = 1.0
+EXPIRY = 30.0
+"""Seconds between looks."""
+
+Lives = Callable[[Asker], Awaitable[bool]]
+"""Whether what somebody once came in with has not been revoked since."""
+
+
+class Chores:
+    """What an engine does by the clock."""
+
+    def __init__(self, engine: "Engine", assistants: Assistants, crons: Crons, expiry: Expiry, lives: Lives) -> None:
+        self._engine = engine
+        self._assistants = assistants
+        self._crons = crons
+        self._expiry = expiry
+        self._lives = lives
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await asyncio.gather(self._again(CRONS, self.fire), self._again(EXPIRY, self._expiry.sweep))
+
+    async def _again(self, every: float, act: Callable[[], Awaitable[int]]) -> None:
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await act()
+            except FielError as error:
+                _LOG.warning("a chore waits: %s", error.code)
+            except Exception:
+                _LOG.exception("a chore failed")
+
+    async def fire(self) -> int:
+        """Make the runs of crons that are due; how many were. Raises DatabaseUnavailable."""
+        due = await self._crons.due()
+        for one in due:
+            await self._fire(one)
+        return len(due)
+
+    async def _fire(self, due: Due) -> None:
+        async with self._crons.firing(due) as firing:
+            if firing is None:
+                return
+            try:
+                async with firing.connection.transaction():
+                    await self._make(firing)
+            except FielError as error:  # this occurrence is none; the next may be
+                _LOG.warning("a cron made no run", extra={"code": error.code, "cron": str(due.id)})
+
+    async def _make(self, firing: Firing) -> None:
+        cron, owner = firing.cron, firing.owner
+        who = asker({"tenant": owner.tenant, "id": owner.id, **cron.asker})
+        if not await self._lives(who):
+            _LOG.warning("a cron's owner has no right any more", extra={"cron": str(cron.cron_id)})
+            return
+        found = await self._assistants.resolve(firing.connection, owner, str(cron.assistant_id))
+        basis = Basis(found.assistant_id, found.graph_id, found.config, found.context, found.metadata)
+        sent = {**cron.payload, "on_completion": cron.on_run_completed}
+        sent["metadata"] = {**cron.metadata, "cron_id": str(cron.cron_id)}
+        spec = spec_of(sent, basis, cron.thread_id or new_id(), stateless=cron.thread_id is None)
+        await self._engine.runs.submit_in(firing.connection, who, spec, firing.run_id, None)
