@@ -132,6 +132,22 @@ class Database:
                         raise
             await asyncio.sleep(0.02)
 
+    async def write(
+        self, principal: Principal, statements: Sequence[tuple[bytes, Sequence[Any]]]
+    ) -> list[list[DictRow]]:
+        """As `read`, for statements that change something: they are asked once.
+
+        After DatabaseUnavailable it is unknown whether they were committed.
+        """
+        caller = (principal.tenant, principal.id, list(principal.grants))
+        async with self._borrowed(time.monotonic() + self._timeout) as connection:
+            try:
+                return await _piped(connection, [(_ACT, caller), *statements])
+            except psycopg.Error as error:
+                if connection.closed or speaks_of_server(error):
+                    raise unavailable(error, self.url) from error
+                raise
+
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A transaction without a caller; as `acting` otherwise."""

@@ -1,7 +1,9 @@
 """Queries of named files: prepared, binary, rows as dictionaries."""
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import orjson
@@ -23,6 +25,21 @@ class _Jsonb(Loader):
 
     def load(self, data: Buffer) -> Any:
         return orjson.loads(memoryview(data)[1:])  # after the version of the format
+
+
+_NAMED = re.compile(r"%\((\w+)\)s")
+
+
+@cache
+def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    names = tuple(dict.fromkeys(_NAMED.findall(sql)))
+    return _NAMED.sub(lambda match: f"${names.index(match[1]) + 1}", sql).encode(), names
+
+
+def statement(sql: str, values: Mapping[str, Any]) -> tuple[bytes, Sequence[Any]]:
+    """A query of a named file for `Database.read` and `Database.write`."""
+    text, names = _numbered(sql)
+    return text, [values[name] for name in names]
 
 
 async def run(connection: Connection, sql: str, values: Mapping[str, Any]) -> AsyncCursor[Row]:

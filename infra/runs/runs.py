@@ -10,7 +10,7 @@ from fiel.infra.database.connect import Database
 from fiel.infra.runs.errors import Conflict, NotFound
 from fiel.infra.runs.names import place
 from fiel.infra.runs.queue import HOOKS, Queue
-from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run
+from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run, statement
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.runs.spec import UNFINISHED, Action, Asker, Spec, Status, restored
 from fiel.infra.runs.threads import missing
@@ -76,9 +76,11 @@ class Runs:
     async def start(self, who: Asker, spec: Spec, run_id: UUID, worker: int) -> Run | None:
         """The fast path: the run begins at once, in this process. None where it cannot."""
         values = self._columns(who, spec, run_id) | {"worker": worker}
-        async with self.database.acting(who.principal) as connection:
-            row = await one(connection, self.sql["start_new" if spec.create else "start"], values)
-        return None if row is None else Run(run_id, spec, who, "running", row["created_at"], row["updated_at"], 1)
+        begin = statement(self.sql["start_new" if spec.create else "start"], values)
+        rows = (await self.database.write(who.principal, [begin]))[0]
+        if not rows:
+            return None
+        return Run(run_id, spec, who, "running", rows[0]["created_at"], rows[0]["updated_at"], 1)
 
     async def submit(self, who: Asker, spec: Spec, run_id: UUID, worker: int | None) -> Submitted:
         """Any path: the thread's runs are looked at, and the strategy says what becomes of them and of this one.
@@ -184,17 +186,19 @@ class Runs:
             "linger": how.linger,
             **self._state(principal, thread_id, how),
         }
+        if ended.spec.webhook is None and take_next:
+            steps = [statement(self.sql[name], values) for name in ("lock", "finish")]
+            row = next(iter((await self.database.write(principal, steps))[1]), None)
+            due = row is not None and row["due"]
+            return row is not None, await self.take(principal, thread_id, worker) if due else None
         async with self.database.acting(principal) as connection:
             await one(connection, self.sql["lock"], values)
             row = await one(connection, self.sql["finish"], values)
             if row is not None and ended.spec.webhook:
                 await self._defer_webhook(connection, principal, ended.run_id)
-            if row is None or not row["due"]:
-                return row is not None, None
-            if take_next:
-                return True, await self.next(connection, principal, thread_id, worker)
-            await self.defer(connection, principal, thread_id)
-            return True, None
+            if row is not None and row["due"]:
+                await self.defer(connection, principal, thread_id)
+            return row is not None, None
 
     async def undo(self, ended: Run, worker: int, how: Ending, *, take_next: bool) -> tuple[bool, Run | None]:
         """Remove a run that was rolled back; otherwise as `finish`."""

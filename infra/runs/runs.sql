@@ -185,7 +185,7 @@ UPDATE fiel.run_claims
 
 -- name: claimed
 -- What a process works on, and which of it is to stop.
-SELECT run_id, cancel FROM fiel.run_claims WHERE worker = %(worker)s
+SELECT run_id, tenant, owner, thread_id, cancel FROM fiel.run_claims WHERE worker = %(worker)s
 
 -- name: orphans
 -- Claims of processes that have not been heard for as long as a lease lasts.

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ class Sweep:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._tasks: list[asyncio.Task[None]] = []
+        self._strays: dict[UUID, float] = {}
+        """Claims of ours that nobody works on, and since when."""
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -63,17 +66,24 @@ class Sweep:
                 _LOG.exception("the sweep failed")
 
     async def heed(self, worker: int) -> None:
-        """Stop what is asked to stop, and what was deleted under our hands. Raises DatabaseUnavailable."""
+        """Stop what is asked to stop, and what was deleted under our hands. Raises DatabaseUnavailable.
+
+        A claim of ours that nobody works on, for a while, is one whose confirmation was lost: it is given back.
+        """
         engine = self._engine
         mine = [work for work in engine.works.values() if work.worker == worker]
-        if not mine:
-            return
         async with engine.runs.database.system() as connection:
             rows = await fetch(connection, engine.runs.sql["claimed"], {"worker": worker})
         asked: dict[UUID, Reason | None] = {row["run_id"]: row["cancel"] for row in rows}
         for work in mine:
             if (why := asked.get(work.run.run_id, "abandon")) is not None:
                 work.stop(why)
+        strays = [row for row in rows if row["run_id"] not in engine.works]
+        now = time.monotonic()
+        self._strays = {row["run_id"]: self._strays.get(row["run_id"], now) for row in strays}
+        for row in strays:
+            if now - self._strays[row["run_id"]] > engine.bounds.lease / 3:
+                await self._rescue({**row, "worker": worker})
 
     async def rescue(self) -> int:
         """Take from processes that are gone what they worked on; how much there was. Raises DatabaseUnavailable."""

@@ -212,7 +212,12 @@ class Worker:
         write = engine.runs.undo if undo else engine.runs.finish
         take_next = not engine.draining
         result = await self._patiently(run, lambda: write(run, work.worker, how, take_next=take_next), work)
-        if result is None or not result[0]:
+        if result is None:
+            return None
+        if not result[0]:
+            # Another process' by now; or it was committed, and the answer lost with the connection. Then what comes
+            # next is still to begin.
+            engine.spawn(engine.look(run.principal, run.spec.thread_id))
             return None
         if result[1] is not None:
             del engine.works[run.run_id]

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from langgraph_sdk.errors import ConflictError, NotFoundError
+from langgraph_sdk.errors import ConflictError, InternalServerError, NotFoundError
 
+from fiel.tools.errors import DatabaseUnavailable
 from tests.api import slow
 from tests.api.conftest import MakeClient, Server
 from tests.api.graphs import PlainHost
@@ -174,3 +175,22 @@ async def test_deleting_a_run_that_goes_on_stops_it(client: MakeClient) -> None:
     with pytest.raises(NotFoundError):
         await ann.runs.get(thread, run)
     assert (await ann.threads.get(thread))["status"] == "idle"
+
+
+async def test_a_claim_whose_confirmation_was_lost_is_found(client: MakeClient, server: Server) -> None:
+    """The row of a run was committed, the connection broke before we knew: nobody works on it."""
+    ann = await client()
+    thread = (await ann.threads.create())["thread_id"]
+    engine = server.service.engine
+    begin = engine.begin
+    engine.begin = lambda run, worker: (_ for _ in ()).throw(DatabaseUnavailable("the connection broke"))  # type: ignore[method-assign]
+    with pytest.raises(InternalServerError):
+        await ann.runs.create(thread, "slow", input={})
+    engine.begin = begin  # type: ignore[method-assign]
+    run = (await ann.runs.list(thread))[0]
+    assert run["status"] == "running"
+
+    async def over() -> bool:
+        return (await ann.runs.get(thread, run["run_id"]))["status"] == "success"
+
+    await until(over, 30)
