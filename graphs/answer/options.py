@@ -1,6 +1,6 @@
 """What a caller may set for one run of the answer graph, and which role may set what."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fiel.tools.canonical import digest_trusted
@@ -45,6 +45,9 @@ def forbidden(options: Options, roles: frozenset[Role]) -> str | None:
     return None
 
 
+_NAMES = tuple(spec.name for spec in fields(Options))
+
+
 def digest(options: Options) -> str:
     """What `guard_input` binds a run to: the options that it has checked are those of every later hop."""
-    return digest_trusted(asdict(options))
+    return digest_trusted({name: getattr(options, name) for name in _NAMES})
