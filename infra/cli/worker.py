@@ -8,6 +8,7 @@ import click
 
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, write_json
+from fiel.infra.cli.service import keep_what_is_loaded
 from fiel.infra.settings import Settings
 
 
@@ -38,6 +39,7 @@ async def _work(settings: Settings, graphs: Path | None, as_json: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with open_engine(settings, graphs) as engine:
+        keep_what_is_loaded()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         graph_ids = list(engine.host.graph_ids())

@@ -6,6 +6,7 @@ process that started it.
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -71,6 +72,9 @@ class Inside:
             self._saver = await stack.enter_async_context(
                 open_saver(setup["database"], "", cipher, size=setup["connections"])
             )
+        # What is loaded stays: the collector would walk it again and again, and every run would wait for that.
+        gc.collect()
+        gc.freeze()
         self._sender.send({"ready": broken})
 
     def _take(self, header: Header, body: bytes) -> None:

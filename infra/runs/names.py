@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from fiel.infra.hosts.port import ThreadRef
@@ -25,6 +26,7 @@ def dated_id(milliseconds: int, random: bytes) -> UUID:
     return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
 
 
+@lru_cache(maxsize=1024)
 def system_assistant(graph_id: str) -> UUID:
     """Id of the assistant that every graph has."""
     return uuid5(_GRAPHS, graph_id)
