@@ -161,6 +161,8 @@ class Engine:
         work = Work(run, worker)
         self.works[run.run_id] = work
         work.task = self.spawn(self._worker.work(work))
+        if run.spec.recorded:
+            self.bell.ring([run.spec.thread_id])
         return work
 
     async def look(self, principal: Principal, thread_id: UUID) -> bool:

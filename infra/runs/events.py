@@ -17,6 +17,7 @@ import psycopg
 from fiel.infra.database.connect import Database
 from fiel.infra.runs.bell import Bell, payloads
 from fiel.infra.runs.names import place
+from fiel.infra.runs.protocol import Protocol
 from fiel.infra.runs.rows import fetch, one, run
 from fiel.infra.runs.sealed import Sealer
 from fiel.tools.errors import DatabaseUnavailable
@@ -47,8 +48,10 @@ class Event:
 class Feed:
     """The events of one run while this process works on it."""
 
-    def __init__(self, run_id: UUID, principal: Principal, last: int) -> None:
+    def __init__(self, run_id: UUID, principal: Principal, last: int, protocol: Protocol | None = None) -> None:
         self.run_id = run_id
+        self.protocol = protocol
+        """How a run of the newer transport tells of itself."""
         self.place = place(principal, run_id)
         self.last = last
         """Number of the last event, written or not."""

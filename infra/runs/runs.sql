@@ -242,3 +242,15 @@ SELECT status FROM fiel.thread_runs WHERE tenant = %(tenant)s AND owner = %(owne
 SELECT t.status, t.values, t.interrupts, r.status AS run_status, r.error
   FROM fiel.thread_runs r JOIN fiel.threads t USING (tenant, owner, thread_id)
  WHERE r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.run_id = %(run_id)s
+
+-- name: begun
+-- A thread's runs that have begun, in order, and how much each has said so far.
+SELECT r.run_id, r.status,
+       coalesce((
+           SELECT max(e.seq)
+             FROM fiel.run_events e
+            WHERE e.tenant = r.tenant AND e.owner = r.owner AND e.run_id = r.run_id
+       ), 0) AS last
+  FROM fiel.thread_runs r
+ WHERE r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.thread_id = %(thread_id)s AND r.status <> 'pending'
+ ORDER BY r.created_at, r.run_id

@@ -15,6 +15,7 @@ import procrastinate
 from fiel.infra.runs.errors import NotFound
 from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.outcome import shown_code
+from fiel.infra.runs.protocol import Protocol, speaks
 from fiel.infra.runs.queue import HOOKS, QUEUE
 from fiel.infra.runs.rows import Row, fetch
 from fiel.infra.runs.runs import Ending, Run
@@ -119,8 +120,11 @@ class Sweep:
     async def _give_up(self, left: Run, worker: int) -> None:
         engine = self._engine
         if left.spec.recorded:
-            data = orjson.dumps(shown_code("worker_lost"))
-            await engine.reader.add(left.principal, left.run_id, "error", data)
+            error = shown_code("worker_lost")
+            told = ("error", orjson.dumps(error))
+            if speaks(left.spec):
+                told = Protocol(left.spec.graph_id).life("failed", error["message"])
+            await engine.reader.add(left.principal, left.run_id, *told)
         await engine.runs.finish(left, worker, Ending("error", "error", error="worker_lost"), take_next=False)
 
     async def _serve(self, queue: str) -> None:

@@ -14,6 +14,7 @@ from fiel.infra.hosts.port import GraphHost, HostEnd, HostEvent, HostGone, RunOr
 from fiel.infra.runs.events import Feed
 from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.outcome import Outcome, failed, shown, values_of
+from fiel.infra.runs.protocol import Protocol, speaks
 from fiel.infra.runs.runs import Ending, Run
 from fiel.tools.errors import DatabaseUnavailable, FielError
 
@@ -102,7 +103,8 @@ class Worker:
         last = 0
         if run.attempt > 1:
             last = await self._patiently(run, lambda: self._engine.reader.last(run.principal, run.run_id))
-        feed = self._engine.feeds[run.run_id] = Feed(run.run_id, run.principal, last)
+        protocol = Protocol(run.spec.graph_id) if speaks(run.spec) else None
+        feed = self._engine.feeds[run.run_id] = Feed(run.run_id, run.principal, last, protocol)
         return feed
 
     # The graph
@@ -113,18 +115,29 @@ class Worker:
             if isinstance(order, HostEnd):
                 return order
             if feed is not None:
-                data = orjson.dumps({"run_id": str(run.run_id), "attempt": run.attempt})
-                await self._engine.journal.add(feed, "metadata", data)
+                await self._begin(run, feed)
             stream = cast("Any", self._host.run(order))
             async with aclosing(stream):
                 return await self._followed(stream, feed)
+
+    async def _begin(self, run: Run, feed: Feed) -> None:
+        """The first thing that a run says of itself, at each attempt."""
+        name, data = "metadata", orjson.dumps({"run_id": str(run.run_id), "attempt": run.attempt})
+        if feed.protocol is not None:
+            name, data = feed.protocol.life("running")
+        await self._engine.journal.add(feed, name, data)
 
     async def _followed(self, stream: AsyncIterator[HostEvent | HostEnd], feed: Feed | None) -> HostEnd:
         async for item in stream:
             if isinstance(item, HostEnd):
                 return item
-            if feed is not None:
+            if feed is None:
+                continue
+            if feed.protocol is None:
                 await self._engine.journal.add(feed, item.event, item.data)
+                continue
+            for name, data in feed.protocol.events(item):
+                await self._engine.journal.add(feed, name, data)
         raise HostGone("the graph ended without an end")
 
     async def _order(self, run: Run) -> RunOrder | HostEnd:
@@ -186,8 +199,10 @@ class Worker:
         if not isinstance(error, FielError | TimeoutError):
             _LOG.error("a run crashed", exc_info=error, extra={"run": str(run.run_id)})
         values, interrupts, _ = await self._state(work)
-        if feed is not None:
+        if feed is not None and feed.protocol is None:
             await self._engine.journal.add(feed, "error", orjson.dumps(seen))
+        elif feed is not None and feed.protocol is not None:
+            await self._engine.journal.add(feed, *feed.protocol.life("failed", seen["message"]))
         status: Any = "timeout" if isinstance(error, TimeoutError) else "error"
         ending = Ending(status, "error", values, interrupts, code)
         return await self._ended(work, feed, ending, Outcome(status, failed(seen)))
@@ -206,6 +221,9 @@ class Worker:
         """Commit the end, and begin what waited for it."""
         run, engine = work.run, self._engine
         if feed is not None:
+            if feed.protocol is not None and how.thread_status != "error":
+                interrupted = "interrupted" in (how.status, how.thread_status)
+                await engine.journal.add(feed, *feed.protocol.life("interrupted" if interrupted else "completed"))
             await engine.journal.flushed(feed)
         if run.spec.temporary:
             how = replace(how, linger=_linger(engine.bounds.linger, run))

@@ -9,6 +9,7 @@ NAMES = (
     "crons",
     "runs",
     "stateless",
+    "streams",
     "threads",
     "state",
     "store",
