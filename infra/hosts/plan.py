@@ -135,7 +135,8 @@ def context_of(graph: Graph, configurable: dict[str, Any], context: Mapping[str,
     """The run's context as the graph declares it.
 
     Clients of before contexts put the same values into `configurable`, and graphs of before read them there: each
-    is filled from the other, the context winning. Raises BadOrder for a key that the schema does not have.
+    is filled from the other, the context winning. An assistant keeps both alike: what a graph's function reads in
+    `configurable` may stand in its context without being an option. Raises BadOrder for a key that is in neither.
     """
     schema = graph.context_schema
     if context is not None and not isinstance(context, Mapping):
@@ -145,6 +146,9 @@ def context_of(graph: Graph, configurable: dict[str, Any], context: Mapping[str,
         configurable.update(given)
         return given or None
     known = _names(schema)
+    if known is not None:
+        mirrored = {name for name in given.keys() - known if name in configurable and configurable[name] == given[name]}
+        given = {name: value for name, value in given.items() if name not in mirrored}
     if unknown := sorted(name for name in given if known is not None and name not in known):
         raise BadOrder(f"the graph has no option {unknown[0]!r}", where=f"context.{unknown[0]}")
     if known is not None:
