@@ -16,7 +16,7 @@ STUDIO_STAMP := $(STUDIO)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_LINK_MODE := copy
 
-.PHONY: help demo test test-all bench lint graph studio wheel clean
+.PHONY: help demo test test-all conformance bench lint graph studio wheel clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ test: lint ## lint, types and all quick tests
 
 test-all: $(STAMP) $(STUDIO_STAMP) ## the other tests: slow ones, faults, browser, Studio (`test` has run the quick ones)
 	$(BIN)/python -m pytest -m "$(MARKED)"
+
+conformance: $(STAMP) $(STUDIO_STAMP) ## every check of the protocol against fiel and against `langgraph dev`, side by side
+	$(BIN)/python -m pytest -m studio tests/api/conformance
 
 bench: $(STAMP) ## quality and speed, each figure with its sample size and the floor beside it (PARTS="graph quality": only these)
 	$(BIN)/python -m fiel.infra.bench $(PARTS)

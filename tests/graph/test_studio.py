@@ -5,18 +5,13 @@ The chat model is a scripted endpoint, so that a draft can be told from what the
 """
 
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,10 +19,8 @@ import pytest
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-ROOT = Path(__file__).parents[2]
-LANGGRAPH = ROOT / ".venv-studio" / "bin" / "langgraph"
-START = 300.0
-"""Seconds that the server and its first run may take on a loaded machine."""
+from tests.langgraph_dev import LANGGRAPH, ROOT, START, bare_environment, langgraph_dev
+
 HOPS = {
     *("guard_input", "rewrite", "retrieve", "rerank", "guard_context", "generate", "judge", "guard_output"),
     *("release", "abstain", "refuse", "fail"),
@@ -86,55 +79,6 @@ def chat_endpoint() -> Iterator[str]:
         thread.join()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def langgraph_dev(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Address of a running `langgraph dev`; its whole process group is ended afterwards."""
-    port = free_port()
-    command = [str(LANGGRAPH), "dev", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--no-browser", "--no-reload", "--allow-blocking"]
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            until_ready(url, server, log)
-            yield url
-        finally:
-            end(server)
-
-
-def until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        try:
-            if httpx.get(f"{url}/ok", trust_env=False, timeout=5.0).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.5)
-    pytest.fail(f"langgraph dev does not start:\n{log.read_text(errors='replace')[-4000:]}")
-
-
-def end(server: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGINT, signal.SIGKILL):
-        if server.poll() is None:
-            os.killpg(server.pid, number)
-            try:
-                server.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                continue
-    server.wait(timeout=30)
-
-
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("studio")
@@ -142,14 +86,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "infra").symlink_to(ROOT / "infra")
     (folder / "lighthouse.md").write_text(DOCUMENT, encoding="utf-8")
     with chat_endpoint() as chat:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("FIEL_", "LANG"))}
-        environment |= {
+        environment = bare_environment() | {
             "FIEL_HOME": str(folder / "home"),
             "FIEL_AUTH": "none",
             "FIEL_CHAT": "openai:scripted",
             "FIEL_CHAT_URL": chat,
-            "LANGSMITH_TRACING": "false",
-            "NO_PROXY": "127.0.0.1",
         }
         ingest = [sys.executable, "-m", "fiel.infra.cli", "ingest", "lighthouse.md", "--collection", "default"]
         subprocess.run(ingest, cwd=folder, env=environment, check=True, capture_output=True, timeout=START)
