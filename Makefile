@@ -12,6 +12,10 @@ FOLDERS := docs graphs infra nodes policies tools
 MARKED := slow or faults or browser or studio
 STUDIO := .venv-studio
 STUDIO_STAMP := $(STUDIO)/.installed
+BROWSER := tests/browser
+NODE_STAMP := $(BROWSER)/node_modules/.installed
+PAGES_STAMP := $(BROWSER)/dist/.built
+NODE_TESTS = $(shell command -v npm >/dev/null && node $(BROWSER)/version.cjs && echo $(PAGES_STAMP))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_LINK_MODE := copy
@@ -27,7 +31,7 @@ demo: $(STAMP) ## start everything, ingest the documentation, ask one question, 
 test: lint ## lint, types and all quick tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(MARKED))"
 
-test-all: $(STAMP) $(STUDIO_STAMP) ## the other tests: slow ones, faults, browser, Studio (`test` has run the quick ones)
+test-all: $(STAMP) $(STUDIO_STAMP) $(NODE_TESTS) ## the other tests: slow ones, faults, browser, Studio (`test` has run the quick ones)
 	$(BIN)/python -m pytest -m "$(MARKED)"
 
 conformance: $(STAMP) $(STUDIO_STAMP) ## every check of the protocol against fiel and against `langgraph dev`, side by side
@@ -53,7 +57,7 @@ wheel: $(STAMP) ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## remove what was built; leaves .venv and .fiel
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf build dist $(BROWSER)/dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(FOLDERS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A type checker does not follow setuptools' package-dir: it gets a folder of links under the import names.
@@ -84,6 +88,15 @@ $(STUDIO_STAMP): pyproject.toml constraints.txt constraints-studio.txt $(STAMP)
 	else \
 	    $(STUDIO)/bin/python -m pip install --quiet -c build/constraints-studio.txt -e . "langgraph-cli[inmem]"; \
 	fi
+	@touch $@
+
+# For the browser tests, which are skipped where Node is missing or old. The lock file holds versions and digests only.
+$(NODE_STAMP): $(BROWSER)/package.json $(BROWSER)/package-lock.json $(BROWSER)/.npmrc
+	@cd $(BROWSER) && npm ci --no-progress --loglevel=error
+	@touch $@
+
+$(PAGES_STAMP): $(NODE_STAMP) $(BROWSER)/vite.config.js $(wildcard $(BROWSER)/pages/*)
+	@cd $(BROWSER) && npm run --silent build
 	@touch $@
 
 $(BIN)/python:

@@ -6,6 +6,9 @@ from fiel.infra.api.openai.answer import Answer
 from fiel.infra.api.openai.wire import ResponsesRequest
 
 Json = dict[str, Any]
+TEXT: Json = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+REFUSAL: Json = {"type": "refusal", "refusal": ""}
+"""The parts of an output before anything is in them."""
 
 
 def response(id: str, created: int, request: ResponsesRequest, answer: Answer | None) -> Json:
@@ -84,48 +87,54 @@ class Events:
         self._created = created
         self._request = request
         self._number = -1
-        self._open = False
+        self._part: Json | None = None
+        """The part that is open, with the text so far."""
 
     def first(self, fiel: Json) -> list[Json]:
         begun = {**self._response(None), "fiel": fiel}
         return [self._event(f"response.{kind}", response=begun) for kind in ("created", "in_progress")]
 
     def progress(self, told: Any) -> list[Json]:
-        """How far the run is: the response again, still in progress, with fiel's own key."""
-        return [self._event("response.in_progress", response={**self._response(None), "fiel": {"progress": told}})]
+        """How far the run is: the response again, still in progress, with fiel's own key.
+
+        Clients put this response in the place of what they have gathered, so it holds the output so far.
+        """
+        output = [self._item([self._part])] if self._part else []
+        begun = {**self._response(None), "output": output, "fiel": {"progress": told}}
+        return [self._event("response.in_progress", response=begun)]
 
     def text(self, text: str) -> list[Json]:
-        begun = self._begin({"type": "output_text", "text": "", "annotations": [], "logprobs": []})
-        return [*begun, self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])]
+        events = [] if self._part else self._begin(TEXT)
+        open = self._part or TEXT
+        self._part = {**open, "text": open["text"] + text}
+        return [*events, self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])]
 
     def last(self, answer: Answer) -> list[Json]:
-        told = content(answer)
+        events = [] if self._part else self._begin(TEXT if answer.refusal is None else REFUSAL)
         if answer.refusal is None:
-            events = [self._event("response.output_text.done", **self._place(), text=answer.text, logprobs=[])]
-        else:
-            # What was streamed as text is, in the end, a refusal: the done events and the response say so.
-            events = [
-                *self._begin({"type": "refusal", "refusal": ""}),
-                self._event("response.refusal.done", **self._place(), refusal=answer.refusal),
-            ]
-        item = {"output_index": 0, "item": message(self._id, answer)}
+            events += [self._event("response.output_text.done", **self._place(), text=answer.text, logprobs=[])]
+        elif self._part and self._part["type"] == "refusal":
+            events += [self._event("response.refusal.done", **self._place(), refusal=answer.refusal)]
+        # What was streamed as text may, in the end, be a refusal: the part that is done takes the text's place.
         end = "incomplete" if answer.finish == "content_filter" else "completed"
         return [
             *events,
-            self._event("response.content_part.done", **self._place(), part=told),
-            self._event("response.output_item.done", **item),
+            self._event("response.content_part.done", **self._place(), part=content(answer)),
+            self._event("response.output_item.done", output_index=0, item=message(self._id, answer)),
             self._event(f"response.{end}", response=self._response(answer)),
         ]
 
     def _begin(self, part: Json) -> list[Json]:
-        if self._open:
-            return []
-        self._open = True
-        begun = {"type": "message", "id": item_id(self._id), "status": "in_progress", "role": "assistant"}
+        self._part = part
         return [
-            self._event("response.output_item.added", output_index=0, item={**begun, "content": []}),
+            self._event("response.output_item.added", output_index=0, item=self._item([])),
             self._event("response.content_part.added", **self._place(), part=part),
         ]
+
+    def _item(self, parts: list[Json]) -> Json:
+        """The one item of the output, as long as it is not done."""
+        begun = {"type": "message", "id": item_id(self._id), "status": "in_progress", "role": "assistant"}
+        return {**begun, "content": parts}
 
     def _place(self) -> Json:
         return {"item_id": item_id(self._id), "output_index": 0, "content_index": 0}

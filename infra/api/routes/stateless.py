@@ -12,7 +12,7 @@ from fiel.infra.api.routes.runs import STREAM
 from fiel.infra.api.service import Serving
 from fiel.infra.api.wire.answers import PROBLEMS, reply
 from fiel.infra.api.wire.body import JsonRoute
-from fiel.infra.api.wire.runs import RunCreate, RunOut, RunsCancel, run_json
+from fiel.infra.api.wire.runs import RunCreate, RunInBatch, RunOut, RunsCancel, run_json
 from fiel.infra.runs.spec import UNFINISHED
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=JsonRoute, responses=PROBLEMS)
@@ -29,7 +29,7 @@ async def create(body: RunCreate, caller: Calling, service: Serving) -> Response
 
 @router.post("/batch", response_model=list[RunOut])
 async def batch(
-    body: Annotated[list[RunCreate], Field(min_length=1, max_length=MOST)], caller: Calling, service: Serving
+    body: Annotated[list[RunInBatch], Field(min_length=1, max_length=MOST)], caller: Calling, service: Serving
 ) -> Response:
     """Make several runs and do not wait for them."""
     made = await asyncio.gather(*(make(service, caller, one, None) for one in body))

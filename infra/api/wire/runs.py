@@ -1,5 +1,6 @@
 """Bodies of requests about runs, and how a run looks."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -27,6 +28,7 @@ RunField = Literal[
     "multitask_strategy",
 ]
 Seconds = Annotated[float, Field(ge=0, le=366 * 24 * 3600)]
+_CAPITAL = re.compile("[A-Z]")
 _ELSEWHERE = ("feedback_keys", "langsmith_tracer", "strict_resume")
 """Fields of the protocol that belong to services which fiel is none of, or that it does not have yet."""
 
@@ -107,6 +109,25 @@ class RunCreate(Wire):
         """The run, on top of its assistant."""
         sent = {name: getattr(self, name) for name in self.model_fields_set} | {"command": self.command_of()}
         return spec_of(sent, basis, thread_id, stateless=stateless, recorded=recorded)
+
+
+class RunInBatch(RunCreate):
+    """One run of a batch. LangGraph's JavaScript SDK sends these as its callers spell them: `streamMode`, and the
+    assistant under both names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelt(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        spelt: Json = {}
+        for name, value in sent.items():
+            known = _CAPITAL.sub(lambda match: f"_{match[0].lower()}", name)
+            known = known if known in cls.model_fields else name
+            if known in spelt and spelt[known] != value:
+                raise ValueError(f"{known} is given twice, and differently")
+            spelt[known] = value
+        return spelt
 
 
 class RunsCancel(Wire):
