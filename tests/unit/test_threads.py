@@ -53,6 +53,28 @@ async def test_a_thread_comes_back_as_it_was(saver: ThreadSaver) -> None:
     assert [one.checkpoint["id"] async for one in saver.alist(config(thread))] == [found.checkpoint["id"]]
 
 
+async def test_a_long_thread_is_read_as_fast_as_a_short_one(saver: ThreadSaver, shared_urls: Any) -> None:
+    thread = str(uuid.uuid4())
+    await put(saver, thread)
+    older = """INSERT INTO fiel.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+               SELECT %s, '', 'messages', 'older ' || number, 'x+y', '' FROM generate_series(1, 3000) number"""
+    run(shared_urls.runtime, older, thread)
+    query = f"SET search_path = fiel; EXPLAIN (ANALYZE, FORMAT JSON) {saver.SELECT_SQL} WHERE thread_id = '{thread}'"
+    with psycopg.connect(shared_urls.runtime, autocommit=True) as connection:
+        connection.execute("SET ROLE fiel_runtime")
+        cursor = connection.execute(query.encode())
+        assert cursor.nextset()
+        plan = cursor.fetchall()[0][0][0]["Plan"]
+    assert round(touched(plan, "checkpoint_blobs")) == 2, "those of the checkpoint: a number stands beside them"
+
+
+def touched(plan: dict[str, Any], table: str) -> float:
+    """Rows of a table that a plan looked at."""
+    mine = plan.get("Relation Name") == table
+    rows = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"] if mine else 0
+    return rows + sum(touched(below, table) for below in plan.get("Plans", ()))
+
+
 async def test_no_text_of_a_thread_stands_in_clear(saver: ThreadSaver, shared_urls: Any) -> None:
     await put(saver, str(uuid.uuid4()))
     for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
