@@ -46,6 +46,8 @@ class Bounds:
     drain: float = 20.0
     stop: float = 20.0
     """How long whoever deletes a thread waits for its runs to stop."""
+    keep: float = 7 * 24 * 3600.0
+    """How long the events of runs are kept after their end."""
     linger: float = 300.0
     """How long the thread of a temporary run stays for those who still read."""
 

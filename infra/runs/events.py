@@ -32,6 +32,8 @@ TAIL = 2**18
 GROUP = 500
 GROUP_BYTES = 4 * 2**20
 PAGE = 100
+PAUSES = 5
+"""Seconds between looks at a run of another process of which nothing is heard."""
 PATIENCE = 40
 """Attempts, half a second apart, to reach a database that does not answer, before a reader gives up."""
 
@@ -218,13 +220,19 @@ class Reader:
         async with self._database.acting(principal) as connection:
             await run(connection, self._sql["add"], values | {"data": self._sealer.seal("event", at, data)})
 
+    async def forget_old(self, principal: Principal, seconds: float) -> None:
+        """Remove the events of an owner's runs that ended so long ago."""
+        values = {"tenant": principal.tenant, "owner": principal.id, "age": seconds}
+        async with self._database.acting(principal) as connection:
+            await run(connection, self._sql["forget_old"], values)
+
     async def events(self, principal: Principal, run_id: UUID, after: int) -> AsyncIterator[Event | None]:
         """Events after number `after`, until the run has ended; None from time to time where nothing comes.
 
         The caller has seen that the run is theirs.
         """
         async with self._bell.watching(run_id) as watch:
-            patience = PATIENCE
+            patience, idle = PATIENCE, 1
             while True:
                 try:
                     found = await self._next(principal, run_id, after)
@@ -239,8 +247,13 @@ class Reader:
                 for event in found:
                     after = event.seq
                     yield event
-                if not found and not await watch.wait():
+                # Without a ring a run of another process is looked at less and less often.
+                for _ in range(0 if found else idle if run_id not in self._feeds else 1):
+                    if await watch.wait():
+                        idle = 1
+                        break
                     yield None
+                idle = 1 if found else min(idle + 1, PAUSES)
 
     async def _next(self, principal: Principal, run_id: UUID, after: int) -> list[Event] | None:
         """What follows; nothing yet: an empty list; nothing ever: None."""

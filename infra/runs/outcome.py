@@ -60,6 +60,9 @@ def shown(error: BaseException) -> tuple[str, dict[str, str]]:
 
 
 def values_of(state: dict[str, Any]) -> tuple[bytes, bytes, bool]:
-    """Values, interrupts by task, and whether something would run next, of a thread's state."""
+    """Values, interrupts by task, and whether the graph has still to go on, of a thread's state.
+
+    `next` alone does not tell: it leaves out tasks that are done while their step is not.
+    """
     waiting = {task["id"]: task["interrupts"] for task in state.get("tasks") or () if task.get("interrupts")}
-    return orjson.dumps(state.get("values")), orjson.dumps(waiting), bool(state.get("next"))
+    return orjson.dumps(state.get("values")), orjson.dumps(waiting), bool(state.get("next") or state.get("tasks"))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from fiel.infra.runs.engine import Engine
 
 _LOG = logging.getLogger("fiel.runs")
+FORGET = 0.02
+"""Share of runs after which their owner's old events are removed."""
 ATTEMPTS = 3
 """How often a run is begun, where processes die over it."""
 Reason = Literal["interrupt", "rollback", "hand_back", "abandon"]
@@ -146,8 +149,8 @@ class Worker:
         if run.attempt > 1:
             state = await self._host.state(self._query(run))
             goes_on = str((state.get("metadata") or {}).get("run_id")) == str(run.run_id)
-            if goes_on and not state.get("next"):
-                values, _, _ = values_of(state)
+            values, _, more = values_of(state)
+            if goes_on and not more:
                 return HostEnd("success", values, values)
         return RunOrder(
             graph_id=spec.graph_id,
@@ -242,7 +245,13 @@ class Worker:
             engine.begin(result[1], work.worker)
         elif run.spec.temporary and not run.spec.recorded and run.spec.webhook is None and work.run.attempt == 1:
             engine.spawn(self._forget(run))
+        if feed is not None and random.random() < FORGET:  # noqa: S311 - so that not every run pays for it
+            engine.spawn(self._forget_old(run))
         return outcome
+
+    async def _forget_old(self, run: Run) -> None:
+        with contextlib.suppress(FielError):
+            await self._engine.reader.forget_old(run.principal, self._engine.bounds.keep)
 
     async def _forget(self, run: Run) -> None:
         """A temporary thread that nobody reads from elsewhere goes at once; else its deadline takes it."""
