@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core._api import LangChainBetaWarning
-from langgraph.stream import CheckpointsTransformer, CustomTransformer, UpdatesTransformer
+from langgraph.stream import (
+    CheckpointsTransformer,
+    CustomTransformer,
+    ProtocolEvent,
+    StreamChannel,
+    StreamTransformer,
+    UpdatesTransformer,
+)
 
 from fiel.infra.hosts.plan import Graph, Plan
 from fiel.infra.hosts.port import PROTOCOL, RunOrder
@@ -15,6 +22,25 @@ from fiel.infra.hosts.port import PROTOCOL, RunOrder
 _HIDDEN = "langsmith:hidden"
 _CHANNELS = (UpdatesTransformer, CustomTransformer, CheckpointsTransformer)
 """What the newer transport streams beside values, messages and lifecycle."""
+
+
+TASKS = "custom:host_tasks"
+"""Method of events in which the newer transport tells of the graph's own tasks, for a host that asks for them."""
+
+
+class _Tasks(StreamTransformer):
+    """LangGraph folds tasks into `lifecycle`, which tells of subgraphs only: here they are once more, begin and end."""
+
+    required_stream_modes = ("tasks",)
+
+    def init(self) -> dict[str, Any]:
+        self._tasks: StreamChannel[Any] = StreamChannel(TASKS.removeprefix("custom:"))
+        return {"host_tasks": self._tasks}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        if event["method"] == "tasks" and not event["params"]["namespace"]:
+            self._tasks.push(event["params"]["data"])
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +72,7 @@ async def parts(graph: Graph, plan: Plan, order: RunOrder, always: Sequence[str]
         "durability": order.durability if graph.checkpointer else None,
     }
     if PROTOCOL in order.stream_modes:
-        stream = _protocol(graph, plan, how)
+        stream = _protocol(graph, plan, how, always)
     else:
         how |= {"stream_mode": langgraph_modes(order.stream_modes, always), "subgraphs": order.subgraphs}
         stream = (_events if "events" in order.stream_modes else _plain)(graph, plan, how)
@@ -86,11 +112,12 @@ async def _events(graph: Graph, plan: Plan, how: Any) -> AsyncGenerator[Part, No
                 yield Part("events", event)
 
 
-async def _protocol(graph: Graph, plan: Plan, how: Any) -> AsyncGenerator[Part, None]:
+async def _protocol(graph: Graph, plan: Plan, how: Any, always: Sequence[str]) -> AsyncGenerator[Part, None]:
     run: Any = graph
+    channels = (*_CHANNELS, _Tasks) if "tasks" in always else _CHANNELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LangChainBetaWarning)
-        stream = await run.astream_events(plan.input, plan.config, version="v3", transformers=_CHANNELS, **how)
+        stream = await run.astream_events(plan.input, plan.config, version="v3", transformers=channels, **how)
     async with stream:
         async for event in stream:
             yield Part(PROTOCOL, event, tuple(event["params"].get("namespace") or ()))

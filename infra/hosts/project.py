@@ -12,7 +12,7 @@ from fiel.graphs.answer.graph import NAME
 from fiel.graphs.answer.hops import HOPS
 from fiel.infra.hosts import progress
 from fiel.infra.hosts.allowed import ENDS, channels, code, plain, said
-from fiel.infra.hosts.parts import Part
+from fiel.infra.hosts.parts import TASKS, Part
 from fiel.infra.hosts.port import PROTOCOL, GraphFailed, Json
 from fiel.tools.errors import FielError
 from fiel.tools.principal import Principal
@@ -27,7 +27,7 @@ _WRITERS = frozenset(("__start__", "__input__", *HOPS))
 
 def view_of(principal: Principal, modes: Sequence[str] = ()) -> "Ordinary | Privileged":
     """The view of this caller, for a run with these stream modes or for its state."""
-    needs = ("tasks",) if "custom" in modes else ()
+    needs = ("tasks",) if "custom" in modes or PROTOCOL in modes else ()
     return Privileged(needs) if principal.sees_unreleased else Ordinary(needs)
 
 
@@ -36,23 +36,20 @@ def _progress(part: Part) -> Iterable[Part]:
     if part.space:
         return ()
     if part.mode == PROTOCOL:
-        return _protocol_progress(part.data)
-    hop = part.data.get("name") if part.mode == "tasks" else None
+        told = _told(part.data["params"].get("data")) if part.data.get("method") == TASKS else None
+        event = {"type": "event", "method": "custom", "params": {**part.data["params"], "data": told}}
+        return (Part(PROTOCOL, event),) if told else ()
+    told = _told(part.data) if part.mode == "tasks" else None
+    return (Part("custom", told),) if told else ()
+
+
+def _told(task: Any) -> Json | None:
+    hop = task.get("name") if isinstance(task, Mapping) else None
     if hop not in HOPS:
-        return ()
-    if "result" not in part.data:
-        return (Part("custom", progress.started(hop)),)
-    result = part.data["result"]
-    return (Part("custom", progress.done(hop, result if isinstance(result, Mapping) else {})),)
-
-
-def _protocol_progress(event: Any) -> Iterable[Part]:
-    """The same over the newer transport, which tells only of hops that have ended."""
-    data = event["params"].get("data") if event.get("method") == "updates" else None
-    for hop, update in data.items() if isinstance(data, Mapping) else ():
-        if hop in HOPS and isinstance(update, Mapping):
-            params = {**event["params"], "data": progress.done(hop, update)}
-            yield Part(PROTOCOL, {"type": "event", "method": "custom", "params": params})
+        return None
+    if "result" not in task:
+        return progress.started(hop)
+    return progress.done(hop, task["result"] if isinstance(task["result"], Mapping) else {})
 
 
 def _failure(error: Exception) -> GraphFailed:
@@ -68,7 +65,8 @@ class Privileged:
     needs: tuple[str, ...] = ()
 
     def parts(self, part: Part) -> Iterable[Part]:
-        return (part, *_progress(part)) if part.mode in (PROTOCOL, *self.needs) else (part,)
+        own = () if part.mode == PROTOCOL and part.data.get("method") == TASKS else (part,)
+        return (*own, *_progress(part)) if part.mode in (PROTOCOL, *self.needs) else own
 
     def values(self, values: Any) -> Any:
         return values

@@ -83,6 +83,7 @@ async def test_progress_streams_from_the_first_hop_with_counts(host: OwnHost) ->
 async def test_progress_comes_over_the_newer_transport_too(host: OwnHost) -> None:
     events, end = await read(host, order(NAME, new_thread(), READER, input=ASKED, stream_modes=[PROTOCOL]))
     told = [one["params"]["data"] for one in named(events, "custom")]
+    assert told[0] == {"type": "progress", "hop": "guard_input", "status": "started"}
     assert {"type": "progress", "hop": "retrieve", "status": "done", "found": {"passages": 1}} in told
     assert named(events, "values")[-1]["params"]["data"]["answer"] == end.value()["answer"]
 

@@ -139,6 +139,9 @@ async def test_events_have_the_shapes_of_the_protocol(http: Any, client: MakeCli
         whole = await asyncio.wait_for(frames(web, thread, channels=every), 20)
         assert [one["seq"] for one in whole] == list(range(1, len(whole) + 1))
         assert len({one["event_id"] for one in whole}) == len(whole)
+        assert [one["event_id"].split(":")[0] == "synth" for one in whole] == [
+            one["method"] == "lifecycle" for one in whole
+        ]
         assert whole[0]["params"]["data"] == {"event": "running", "graph_name": "nested"}
         inner = [one for one in whole if one["method"] == "lifecycle" and one["params"]["namespace"]]
         assert [one["params"]["data"]["event"] for one in inner] == ["started", "completed"]

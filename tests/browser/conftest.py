@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.graph.conftest import House, bundles, house  # noqa: F401
 
 HERE = Path(__file__).parent
 PATIENCE = 90
+FIEL = (sys.executable, "-m", "fiel.infra.cli")
 
 
 def _lacking(what: str) -> None:
@@ -89,34 +91,49 @@ class Service:
 @pytest.fixture(scope="session")
 def hosted(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """`fiel serve --graphs` as a process, and a token of an ordinary user."""
+    with _process(postgres, template, tmp_path_factory.mktemp("hosted")) as service:
+        yield service
+
+
+@contextmanager
+def _process(postgres: Postgres, template: str, home: Path) -> Iterator[Service]:
     name = postgres.create(template)
-    urls, home = postgres.urls(name), tmp_path_factory.mktemp("hosted")
+    urls = postgres.urls(name)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("FIEL_")}
     environ |= {"FIEL_HOME": str(home), "FIEL_RATE": "0", "CHAT_HOLD": str(home)}
     environ |= {"FIEL_DATABASE_URL": urls.runtime, "FIEL_DATABASE_OWNER_URL": urls.owner}
-    fiel = [sys.executable, "-m", "fiel.infra.cli"]
-    made = subprocess.run(
-        [*fiel, "token", "create", "--user", "ann", "--json"], env=environ, check=True, capture_output=True, text=True
-    )
-    graphs = str(HERE / "graphs/langgraph.json")
-    log = home / "serve.log"
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            [*fiel, "serve", "--graphs", graphs, "--port", "0", "--json"], env=environ, stdout=-1, stderr=out, text=True
-        ) as process,
-    ):
-        try:
-            line = process.stdout.readline()  # type: ignore[union-attr]
-            assert line, f"fiel serve did not start: {log.read_text()}"
-            yield Service(json.loads(line)["url"], json.loads(made.stdout)["token"], "chat", home)
-        finally:
-            process.terminate()
+    graphs, log = str(HERE / "graphs/langgraph.json"), home / "serve.log"
+    try:
+        token = _token(environ)
+        with (
+            log.open("w") as out,
+            subprocess.Popen(
+                [*FIEL, "serve", "--graphs", graphs, "--port", "0", "--json"],
+                env=environ,
+                stdout=-1,
+                stderr=out,
+                text=True,
+            ) as process,
+        ):
             try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-    postgres.drop(name)
+                line = process.stdout.readline()  # type: ignore[union-attr]
+                assert line, f"fiel serve did not start: {log.read_text()}"
+                yield Service(json.loads(line)["url"], token, "chat", home)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+    finally:
+        postgres.drop(name)
+
+
+def _token(environ: dict[str, str]) -> str:
+    made = subprocess.run(
+        [*FIEL, "token", "create", "--user", "ann", "--json"], env=environ, check=True, stdout=-1, text=True
+    )
+    return str(json.loads(made.stdout)["token"])
 
 
 @pytest.fixture

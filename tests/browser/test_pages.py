@@ -6,11 +6,14 @@
 
 import asyncio
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser.conftest import HERE, PATIENCE, Service
+from tests.graph.conftest import House
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
 
@@ -45,7 +48,7 @@ async def test_a_page_loaded_again_sees_its_run_go_on(drive: Any, hosted: Servic
     await drive("reload", page, hosted)
 
 
-@pytest.mark.parametrize("page", ["stream", "assistant"])
+@pytest.mark.parametrize("page", ["stream", "events", "assistant"])
 async def test_a_question_is_edited_and_the_thread_forks(drive: Any, hosted: Service, page: str) -> None:
     await drive("fork", page, hosted, branches=page == "stream")
 
@@ -53,3 +56,25 @@ async def test_a_question_is_edited_and_the_thread_forks(drive: Any, hosted: Ser
 @pytest.mark.parametrize("page", ["stream", "events", "assistant"])
 async def test_an_interrupt_is_answered(drive: Any, hosted: Service, page: str) -> None:
     await drive("interrupt", page, hosted, forgets=page == "assistant")
+
+
+@pytest.mark.parametrize("page", ["stream", "events", "assistant"])
+async def test_fiels_own_answer_is_shown_when_it_is_released(
+    drive: Any, own: Any, own_house: House, tmp_path: Path, page: str
+) -> None:
+    own_house.models.faults["chat"] = partial(there, tmp_path / "write")
+    await drive("own", page, await own(), forgets=page == "assistant")
+
+
+async def test_a_developer_forks_fiels_own_graph(drive: Any, own: Any) -> None:
+    await drive("developer", "stream", await own(roles=("developer",)))
+
+
+async def test_a_reader_may_not_fork_fiels_own_graph(drive: Any, own: Any) -> None:
+    await drive("forbidden", "stream", await own())
+
+
+async def there(file: Path) -> None:
+    """Return when there is such a file."""
+    while not file.exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.02)

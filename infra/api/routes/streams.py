@@ -198,7 +198,9 @@ def _shaped(step: Step, wanted: Subscription) -> Event | None:
     method = None if told is None else method_of(told.event)
     if told is None or method is None or not wanted.wants(method, told.data):
         return None
-    return Event(step.seq, method, finished(told.data, step.seq, f"{step.run_id}:{told.seq}"))
+    # Clients find out which run begins by the id of its event: no field of it says so.
+    kind = "synth:" if method == "lifecycle" else ""
+    return Event(step.seq, method, finished(told.data, step.seq, f"{kind}{step.run_id}:{told.seq}"))
 
 
 def _modes(given: list[str]) -> frozenset[str]:

@@ -19,7 +19,8 @@ async function until(what, read, check) {
 export class Reader {
   constructor(page, asked) {
     Object.assign(this, { page, asked });
-    this.api = new Client({ apiUrl: asked.url, defaultHeaders: { Authorization: `Bearer ${asked.token}` } });
+    const defaultHeaders = asked.token ? { Authorization: `Bearer ${asked.token}` } : undefined;
+    this.api = new Client({ apiUrl: asked.url, defaultHeaders });
   }
 
   async open() {
@@ -45,9 +46,10 @@ export class Reader {
     await this.page.locator(".save").click();
   }
 
-  /** The texts; the dot is assistant-ui's cursor. */
+  /** The texts; the dot is assistant-ui's cursor, alone in a message that has no text yet. */
   async messages() {
-    return (await this.page.locator(".message .text").allInnerTexts()).map((text) => text.replace("●", ""));
+    const texts = await this.page.locator(".message .text").allInnerTexts();
+    return texts.map((text) => text.replace("●", "")).filter((text) => text.trim());
   }
 
   /** Waits until exactly these messages are shown; one is a text, or a test of a text. */

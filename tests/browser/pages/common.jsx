@@ -5,7 +5,8 @@ import { createRoot } from "react-dom/client";
 const query = new URLSearchParams(location.search);
 export const api = query.get("api");
 export const assistant = query.get("assistant");
-export const headers = { Authorization: `Bearer ${query.get("token")}` };
+const token = query.get("token");
+export const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
 
 /** The thread stands behind the # of the address, so that a page that is loaded again opens it again. */
 export function useThread() {
