@@ -6,9 +6,31 @@ that answer, and how, are chosen by the assistant.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from fiel.infra.api.wire.answers import PROBLEMS
 from fiel.infra.api.wire.body import Wire
+
+
+class Fault(BaseModel):
+    """What is wrong, as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class FaultOut(BaseModel):
+    """An error."""
+
+    error: Fault
+
+
+FAULTS: dict[int | str, dict[str, Any]] = {status: {**told, "model": FaultOut} for status, told in PROBLEMS.items()}
+"""What any route under /v1 may answer besides; never 422, in whose place OpenAI's clients know 400."""
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+"""An answer that may also come as a stream."""
 
 
 class Extra(Wire):

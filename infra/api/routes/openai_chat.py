@@ -10,16 +10,16 @@ from fiel.infra.api.logs import RUN
 from fiel.infra.api.openai import chat, speak
 from fiel.infra.api.openai.question import input_of
 from fiel.infra.api.openai.runs import assistant_of, model_name, run, serves_own
-from fiel.infra.api.openai.wire import ChatRequest
+from fiel.infra.api.openai.wire import FAULTS, STREAM, ChatRequest
 from fiel.infra.api.service import Serving
 from fiel.infra.api.wire.answers import reply
 from fiel.infra.api.wire.body import JsonRoute
 
-router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute, responses=FAULTS)
 SSE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-@router.post("/chat/completions", response_model=None)
+@router.post("/chat/completions", response_model=None, responses=STREAM)
 async def completions(body: ChatRequest, caller: Calling, service: Serving) -> Response:
     """Answer a conversation, whole or in pieces."""
     assistant = await assistant_of(service, caller, body.model)

@@ -6,12 +6,13 @@ from fastapi import APIRouter
 
 from fiel.infra.api.auth.caller import Calling
 from fiel.infra.api.openai.runs import assistant_of, model_name
+from fiel.infra.api.openai.wire import FAULTS
 from fiel.infra.api.routes.resources import assistants_of
 from fiel.infra.api.service import Serving
 from fiel.infra.runs.assistants import Assistant, AssistantFilter
 from fiel.infra.runs.pages import Window
 
-router = APIRouter(prefix="/v1/models", tags=["OpenAI"])
+router = APIRouter(prefix="/v1/models", tags=["OpenAI"], responses=FAULTS)
 MOST = 1000
 
 

@@ -10,16 +10,16 @@ from fiel.infra.api.logs import RUN
 from fiel.infra.api.openai import responses, speak
 from fiel.infra.api.openai.question import input_of
 from fiel.infra.api.openai.runs import assistant_of, run, serves_own
-from fiel.infra.api.openai.wire import InputItem, ResponsesRequest
+from fiel.infra.api.openai.wire import FAULTS, STREAM, InputItem, ResponsesRequest
 from fiel.infra.api.routes.openai_chat import SSE
 from fiel.infra.api.service import Serving
 from fiel.infra.api.wire.answers import reply
 from fiel.infra.api.wire.body import JsonRoute
 
-router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute, responses=FAULTS)
 
 
-@router.post("/responses", response_model=None)
+@router.post("/responses", response_model=None, responses=STREAM)
 async def respond(body: ResponsesRequest, caller: Calling, service: Serving) -> Response:
     """Answer what is asked, whole or as a stream of events. Nothing is kept: a conversation is sent as a whole."""
     assistant = await assistant_of(service, caller, body.model)

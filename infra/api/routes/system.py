@@ -12,6 +12,7 @@ from fiel.infra.api.auth.caller import authenticated
 from fiel.infra.api.docs import page
 from fiel.infra.api.metrics import Metrics
 from fiel.infra.api.service import Serving
+from fiel.infra.api.wire.answers import PROBLEMS
 from fiel.tools.errors import NotPermitted, Unavailable
 
 
@@ -21,7 +22,7 @@ class NotReady(Unavailable):
     code = "not_ready"
 
 
-router = APIRouter(tags=["System"])
+router = APIRouter(tags=["System"], responses=PROBLEMS)
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 

@@ -1,12 +1,14 @@
 """Bodies of requests: JSON whatever the content type says, strict about fields, and nothing that cannot be stored."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import orjson
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 _SHALLOW = 200
 """Brackets in a body below which it cannot nest too deeply to be written again."""
@@ -16,6 +18,36 @@ class Wire(BaseModel):
     """A body of a request. A field that is not known is refused by its name, never dropped."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """The published schemas take no "10" for 10 and no 0 for false; pydantic alone would."""
+        if type(value) in _SCALARS and (kinds := _kinds(cls, info.field_name or "")) and type(value) not in kinds:
+            raise ValueError(f"this is to be {' or '.join(sorted({_SCALARS[kind] for kind in kinds}))}")
+        return value
+
+
+_SCALARS: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
+
+
+@cache
+def _kinds(model: type[BaseModel], field: str) -> frozenset[type]:
+    """Python's types of the JSON values that a field takes; empty where it takes more than numbers and truth values."""
+    leaves = set(_leaves(model.model_fields[field].annotation)) - {type(None)}
+    if not leaves or not leaves <= {bool, int, float}:
+        return frozenset()
+    return frozenset(leaves | ({int, float} if leaves & {int, float} else set()))
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Annotated:
+        yield from _leaves(get_args(annotation)[0])
+    elif isinstance(annotation, UnionType) or get_origin(annotation) is Union:
+        for one in get_args(annotation):
+            yield from _leaves(one)
+    else:
+        yield annotation
 
 
 class _JsonRequest(Request):
