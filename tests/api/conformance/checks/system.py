@@ -50,7 +50,8 @@ async def _no_id(client: LangGraphClient) -> None:
 
 @check("system: wrong types are 422", "the protocol's schemas: limit is an integer, metadata an object")
 async def _types(client: LangGraphClient) -> None:
-    await refused(client.http.post("/threads/search", json={"limit": "many"}), 422)
+    for limit in ("many", "10", True):
+        await refused(client.http.post("/threads/search", json={"limit": limit}), 422)
     await refused(client.http.post("/assistants", json={"graph_id": "chain", "metadata": "none"}), 422)
     await refused(client.http.post("/runs/wait", json={"input": {}}), 422)
 
