@@ -14,6 +14,8 @@ from tests.api.conformance.check import CHECKS, ask_all
 from tests.api.conformance.differences import ORACLE
 from tests.api.conformance.report import ORACLE_NAME, OURS_NAME, Columns, lines
 
+BOUND = 240.0
+"""Seconds that asking both servers may take."""
 COLUMNS = pytest.StashKey[Columns]()
 checks.load()
 
@@ -34,7 +36,7 @@ def columns(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         warnings.simplefilter("ignore")  # the client's advice about reconnecting is no outcome
         oracle = stack.enter_context(servers.oracle(tmp_path_factory.mktemp("oracle")))
         ours = stack.enter_context(servers.ours(tmp_path_factory.mktemp("ours")))
-        found = asyncio.run(_ask(oracle, ours))
+        found = asyncio.run(asyncio.wait_for(_ask(oracle, ours), BOUND))
     request.config.stash[COLUMNS] = found
     yield found
 

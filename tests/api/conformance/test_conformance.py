@@ -9,8 +9,6 @@ from tests.langgraph_dev import LANGGRAPH
 
 LEAST = 60
 """Checks that the suite has at least."""
-BOUND = 240.0
-"""Seconds that asking both servers may take."""
 
 pytestmark = [
     pytest.mark.studio,
