@@ -1,8 +1,9 @@
 """The answer graph: nodes, wired by pure routes, each worn by the recorder."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -53,19 +54,28 @@ def build(services: Services, checkpointer: BaseCheckpointSaver[Any] | None = No
         routes.after_guard_output,
         routes.after_release,
     ):
-        graph.add_conditional_edges(route.__name__.removeprefix("after_"), _coroutine(route), _ends(route))
+        graph.add_conditional_edges(route.__name__.removeprefix("after_"), _Branch(route), _ends(route))
     for end in ("abstain", "refuse", "fail"):
         graph.add_edge(end, END)
     return graph.compile(checkpointer=checkpointer, name=NAME)
 
 
-def _coroutine(route: Callable[[Mapping[str, Any]], str]) -> Callable[[State], Awaitable[str]]:
-    """The route as a coroutine: LangGraph runs a plain function in a thread, which costs more than the hop."""
+class _Branch(Runnable[State, str]):
+    """A pure route as LangGraph wants it.
 
-    async def routed(state: State) -> str:
-        return route(state)
+    LangGraph would run a plain function in a thread, and a coroutine in a task of its own with callbacks around it;
+    either costs more than the hop. A route decides from the state alone, so nobody needs to be told of it.
+    """
 
-    return routed
+    def __init__(self, route: Callable[[Mapping[str, Any]], str]) -> None:
+        self._route = route
+        self.name = route.__name__
+
+    def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
+        return self._route(input)
+
+    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
+        return self._route(input)
 
 
 def _ends(route: Callable[[Mapping[str, Any]], str]) -> list[str]:
