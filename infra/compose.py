@@ -124,6 +124,7 @@ class House:
     corpus: Corpus
     services: Services
     recorder: LedgerRecorder
+    policies: GuardrailsPolicies
     graph: Graph
     """Without a checkpointer: every question stands alone."""
     _threads: "_Threads"
@@ -249,7 +250,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         )
         threads = _Threads(settings, services, database, owner_url(settings))
         stack.push_async_callback(threads.close)
-        house = House(settings, corpus, services, recorder, build(services), threads, loading)
+        house = House(settings, corpus, services, recorder, policies, build(services), threads, loading)
         if settings.mlflow_url:
             await stack.enter_async_context(_shipping(house.shipper(settings.mlflow_url)))
         yield house

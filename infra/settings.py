@@ -60,6 +60,10 @@ class Settings:
     oidc_groups_claim: str = setting("groups", "Claim that lists the user's groups; a dot leads into an object.")
     oidc_roles_claim: str = setting("fiel_roles", "Claim that lists roles of fiel's; everybody is a reader.")
     oidc_tenant_claim: str = setting("", "Claim that names the tenant; empty: everybody is of the tenant default.")
+    url: str = setting(
+        "", "A service that the command line asks; empty: the one that runs on the same home, if any; none: no service."
+    )
+    token: str = setting("", "Bearer token for url.", secret=True)
     cors_origins: str = setting("", "Origins of pages that may call, by comma, beside Studio's and this machine's.")
     max_body_mb: int = setting(8, "Largest body of a request, in MiB.")
     spend: float = setting(0.0, "Most that a principal's runs may cost a day (UTC), in units of chat_price; 0: any.")

@@ -15,7 +15,7 @@ from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.api.limits import Limits
 from fiel.infra.api.service import Service
 from fiel.infra.api.spend import MeteredHost, Spend
-from fiel.infra.compose import cipher, open_house, owner_url
+from fiel.infra.compose import House, cipher, open_house, owner_url
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.hosts.port import GraphHost
@@ -41,6 +41,8 @@ class Hosted:
     """Where a `langgraph.json` has its auth handlers."""
     loaded: Callable[[], bool] = always
     """Whether runs can begin at once."""
+    house: House | None = None
+    """What fiel's own graph stands on."""
 
 
 @asynccontextmanager
@@ -52,6 +54,7 @@ async def service_of(
     custom: Place | None = None,
     loaded: Callable[[], bool] = always,
     bounds: Bounds | None = None,
+    house: House | None = None,
 ) -> AsyncIterator[Service]:
     """The service over an open database and an open host.
 
@@ -73,6 +76,7 @@ async def service_of(
             loaded,
             engine,
             spend_of(settings, database),
+            house,
         )
 
 
@@ -84,7 +88,8 @@ async def open_host(settings: Settings, database: Database, graphs: Path | None)
             yield hosted
         return
     async with open_house(settings) as house:
-        yield Hosted(MeteredHost(house.threads, spend_of(settings, database)), loaded=house.is_loaded)
+        host = MeteredHost(house.threads, spend_of(settings, database))
+        yield Hosted(host, loaded=house.is_loaded, house=house)
 
 
 def spend_of(settings: Settings, database: Database) -> Spend:
@@ -129,7 +134,9 @@ async def open_service(settings: Settings, graphs: Path | None = None) -> AsyncI
     async with (
         open_database(settings) as database,
         open_host(settings, database, graphs) as hosted,
-        service_of(settings, database, hosted.host, custom=hosted.custom, loaded=hosted.loaded) as service,
+        service_of(
+            settings, database, hosted.host, custom=hosted.custom, loaded=hosted.loaded, house=hosted.house
+        ) as service,
     ):
         yield service
 

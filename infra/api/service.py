@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -16,6 +16,9 @@ from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger.keys import Cipher
 from fiel.infra.runs.engine import Engine
 from fiel.infra.settings import Settings
+
+if TYPE_CHECKING:
+    from fiel.infra.compose import House
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class Service:
     """Whether runs can begin at once."""
     engine: Engine
     spend: Spend
+    house: "House | None" = None
+    """What fiel's own graph stands on; None where other graphs are served."""
 
 
 Opening = Callable[[], AbstractAsyncContextManager[Service]]

@@ -1,8 +1,9 @@
 """All benchmarks, each in a process of its own: `python -m fiel.infra.bench [PART…]`.
 
 Parts: hop (telemetry and ledger, per hop), graph (the whole graph with instant models, beside a bare one), search (by
-visibility, beside a bare query), models (the real models: latency, memory, ingest), api (runs over HTTP, beside the
-bare graph and `langgraph dev`), quality (on the development data).
+visibility, beside a bare query), models (the real models: latency, memory, ingest), client (a call of the command line,
+cold and through a service), api (runs over HTTP, beside the bare graph and `langgraph dev`), quality (on the
+development data).
 What each prints is shown as it comes; figures that a part gives as JSON are kept under `build/bench`.
 """
 
@@ -18,6 +19,7 @@ PARTS: dict[str, list[str]] = {
     "graph": ["fiel.infra.bench.graph"],
     "search": ["fiel.infra.bench.search"],
     "models": ["fiel.infra.bench.models"],
+    "client": ["fiel.infra.bench.client"],
     "api": ["fiel.infra.bench.api", "--json", str(OUTPUT / "api.json")],
     "quality": ["fiel.infra.evaluation.qa", "--json", str(OUTPUT / "quality.json")],
 }

@@ -1,11 +1,15 @@
 """`fiel ask`: one question, or one a line."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fiel.infra.callers import principal_of
 from fiel.infra.cli.answer import STATUS, show_answer
-from fiel.infra.cli.callers import caller_options, principal_of
+from fiel.infra.cli.callers import caller_options
 from fiel.infra.cli.command import command
 from fiel.infra.cli.options import options_of
 from fiel.infra.cli.output import Result
@@ -15,7 +19,7 @@ from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from fiel.graphs.answer.options import Options
-    from fiel.infra.compose import House
+    from fiel.infra.cli.lines import Work
 
 
 @command("ask")
@@ -43,18 +47,8 @@ async def ask(
         raise UsageError("give one QUESTION, or --lines and questions on standard input", where="fiel ask")
     if by_line and thread is not None:
         raise UsageError("--lines asks side by side: it has no --thread", where="fiel ask")
-    principal = principal_of(as_user, groups)
     options = options_of(collection, given)
-
-    from fiel.infra.answering import Question
-    from fiel.infra.compose import open_house
-
-    async with open_house(settings) as house:
-        _require(house, options)
-
-        async def work(text: str) -> dict[str, Any]:
-            return await house.ask(Question(clean(text, "QUESTION"), principal, options, thread))
-
+    async with _answering(settings, as_user, groups, options, thread) as work:
         if by_line:
             from fiel.infra.cli import lines
 
@@ -63,10 +57,32 @@ async def ask(
     return Result(answer, lambda: show_answer(answer), STATUS[answer["outcome"]])
 
 
-def _require(house: "House", options: "Options") -> None:
-    """Raises PolicyError or UsageError, which name it, where there is no such bundle, chat model or prompt."""
-    from fiel.graphs.answer.prompt_files import prompts
+@asynccontextmanager
+async def _answering(
+    settings: Settings, as_user: str | None, groups: tuple[str, ...], options: "Options", thread: str | None
+) -> AsyncIterator["Work"]:
+    """Answers questions: through the service that runs, or in a house of its own."""
+    from fiel.infra.desk.client import reach
 
-    house.services.policies.bundle(options.policy)
-    house.services.chat(options.chat)
-    prompts(options.prompt)
+    if (service := reach(settings, as_user, groups)) is not None:
+        given = {"options": asdict(options), "thread": thread}
+
+        async def through(text: str) -> dict[str, Any]:
+            answer: dict[str, Any] = await service.send(
+                "POST", "/fiel/ask", {"question": clean(text, "QUESTION"), **given}
+            )
+            return answer
+
+        yield through
+        return
+
+    from fiel.infra.compose import open_house
+    from fiel.infra.desk.operations import ask as answered
+
+    principal = principal_of(as_user, groups)
+    async with open_house(settings) as house:
+
+        async def here(text: str) -> dict[str, Any]:
+            return await answered(house, principal, clean(text, "QUESTION"), options, thread)
+
+        yield here

@@ -1,20 +1,21 @@
 """`fiel ingest` and `fiel search`: what goes into a collection, and what a caller finds in it."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fiel.infra.cli.callers import caller_options, principal_of
+from fiel.infra.callers import principal_of
+from fiel.infra.cli.callers import caller_options
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, NO, USAGE, Result
 from fiel.infra.cli.text import clean
-from fiel.infra.outward import outward
 from fiel.infra.settings import Settings
 from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from fiel.infra.corpus.report import Report
-    from fiel.tools.search import Passage
 
 MOST_ERRORS = 20
 """Refused files that are printed for a person; `--json` lists them all."""
@@ -89,17 +90,7 @@ async def search(
     """Search a collection for QUERY with the caller's rights, by meaning and by words."""
     if by_line == (query is not None):
         raise UsageError("give one QUERY, or --lines and queries on standard input", where="fiel search")
-    principal = principal_of(as_user, groups)
-
-    from fiel.infra.compose import open_corpus
-
-    async with open_corpus(settings) as corpus:
-
-        async def hits(text: str) -> list[dict[str, Any]]:
-            if not clean(text, "QUERY").strip():
-                raise UsageError("the query is empty", where="QUERY")
-            return [hit(passage) for passage in await corpus.search(principal, collection, text, k)]
-
+    async with _searching(settings, as_user, groups, collection, k) as hits:
         if by_line:
             from fiel.infra.cli import lines
 
@@ -111,11 +102,33 @@ async def search(
     return Result(found, lambda: _show_hits(found), DONE if found else NO)
 
 
-def hit(passage: "Passage") -> dict[str, Any]:
-    """A passage in the shape of the interfaces."""
-    names = ("document", "uri", "chunk", "version", "text", "score", "dense_rank", "text_rank")
-    plain: dict[str, Any] = outward({name: passage[name] for name in names})  # type: ignore[literal-required]
-    return plain
+@asynccontextmanager
+async def _searching(
+    settings: Settings, as_user: str | None, groups: tuple[str, ...], collection: str, k: int
+) -> AsyncIterator[Callable[[str], Awaitable[list[dict[str, Any]]]]]:
+    """Searches: through the service that runs, or over the database itself."""
+    from fiel.infra.desk.client import reach
+
+    if (service := reach(settings, as_user, groups)) is not None:
+
+        async def through(text: str) -> list[dict[str, Any]]:
+            body = {"query": clean(text, "QUERY"), "collection": collection, "k": k}
+            hits: list[dict[str, Any]] = await service.send("POST", "/fiel/search", body)
+            return hits
+
+        yield through
+        return
+
+    from fiel.infra.compose import open_corpus
+    from fiel.infra.desk.operations import search as searched
+
+    principal = principal_of(as_user, groups)
+    async with open_corpus(settings) as corpus:
+
+        async def here(text: str) -> list[dict[str, Any]]:
+            return await searched(corpus, principal, collection, clean(text, "QUERY"), k)
+
+        yield here
 
 
 def _show_hits(hits: list[dict[str, Any]]) -> None:

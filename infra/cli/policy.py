@@ -1,17 +1,17 @@
-"""`fiel policy`: bundles and verdicts. Only `require` needs a database, and none a model."""
+"""`fiel policy`: bundles and verdicts, of the service that runs, or of this process."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast, get_args
+from urllib.parse import quote
 
 import click
 
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, NO, Result
 from fiel.infra.cli.text import clean
-from fiel.infra.outward import outward
 from fiel.infra.settings import Settings
-from fiel.policies.types import STAGES, Decision, Stage, Status, Verdict
+from fiel.policies.types import STAGES, Stage, Status
 from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,18 +33,9 @@ def _bundles(settings: Settings) -> "dict[str, PolicyBundle]":
 
 
 @command("list", policy)
-def bundles(settings: Settings) -> Result:
+async def bundles(settings: Settings) -> Result:
     """List the bundles there are: fiel's own, and those in the folder that FIEL_POLICIES names."""
-    rows = [
-        {
-            "name": bundle.name,
-            "version": bundle.version,
-            "extends": bundle.lineage[1] if len(bundle.lineage) > 1 else None,
-            "description": bundle.description,
-            "checks": [entry.id for entry in bundle.entries],
-        }
-        for bundle in _bundles(settings).values()
-    ]
+    rows = await _rows(settings)
 
     def show() -> None:
         for row in rows:
@@ -55,35 +46,35 @@ def bundles(settings: Settings) -> Result:
     return Result(rows, show)
 
 
+async def _rows(settings: Settings) -> list[dict[str, Any]]:
+    from fiel.infra.desk.client import reach
+    from fiel.infra.desk.operations import bundle_rows
+
+    if (service := reach(settings)) is not None:
+        rows: list[dict[str, Any]] = await service.get("/fiel/policies")
+        return rows
+    return bundle_rows(_bundles(settings))
+
+
 @command("show", policy)
 @click.argument("name", metavar="BUNDLE")
-def show(settings: Settings, name: str) -> Result:
+async def show(settings: Settings, name: str) -> Result:
     """Show one bundle: its checks, stages, thresholds and parameters."""
+    value = await _bundle(settings, name)
+    return Result(value, lambda: _show_bundle(value))
+
+
+async def _bundle(settings: Settings, name: str) -> dict[str, Any]:
+    from fiel.infra.desk.client import reach
+
+    if (service := reach(settings)) is not None:
+        value: dict[str, Any] = await service.get(f"/fiel/policies/{quote(name, safe='')}")
+        return value
+
+    from fiel.infra.desk.operations import bundle_json
     from fiel.policies.plain import PlainPolicies
 
-    bundle = PlainPolicies(_bundles(settings)).bundle(name)
-    value = {
-        "name": bundle.name,
-        "version": bundle.version,
-        "lineage": list(bundle.lineage),
-        "description": bundle.description,
-        "file": bundle.file,
-        "checks": [
-            {
-                "id": entry.id,
-                "check": entry.check.name,
-                "reason": entry.check.reason,
-                "stages": {
-                    stage: {band.action: band.threshold for band in bands} for stage, bands in entry.stages.items()
-                },
-                "with": entry.check.parameters(),
-                "limit_ms": entry.limit_ms,
-            }
-            for entry in bundle.entries
-        ],
-        "messages": {language: dict(words) for language, words in bundle.messages.items()},
-    }
-    return Result(value, lambda: _show_bundle(value))
+    return bundle_json(PlainPolicies(_bundles(settings)).bundle(name))
 
 
 def _show_bundle(value: dict[str, Any]) -> None:
@@ -105,16 +96,9 @@ def _show_bundle(value: dict[str, Any]) -> None:
 @click.argument("text", required=False)
 async def check(settings: Settings, stage: str, name: str, by_line: bool, text: str | None) -> Result | int:
     """Check TEXT (or standard input, with - or without TEXT) as a run would. Exits with 1 where it is blocked."""
-    from fiel.policies.evaluate import GuardrailsPolicies
-
     if by_line and text is not None:
         raise UsageError("--lines reads standard input: leave TEXT out", where="fiel policy check")
-    policies = GuardrailsPolicies(_bundles(settings))
-    bundle = policies.bundle(name)
-
-    async def work(given: str) -> dict[str, Any]:
-        return as_plain(await policies.check(bundle, cast("Stage", stage), [given], {}))
-
+    work = _checking(settings, cast("Stage", stage), name)
     if by_line:
         from fiel.infra.cli import lines
 
@@ -123,29 +107,30 @@ async def check(settings: Settings, stage: str, name: str, by_line: bool, text: 
     return Result(value, lambda: _show_decision(value), NO if value["action"] == "block" else DONE)
 
 
-def as_plain(decision: Decision) -> dict[str, Any]:
-    """A decision on one text, in the shape of the interfaces."""
-    plain: dict[str, Any] = outward(
-        {
-            "action": decision.action,
-            "verdicts": [_verdict(one) for one in decision.verdicts],
-            "text": decision.parts[0],
-        }
-    )
-    return plain
+def _checking(settings: Settings, stage: Stage, name: str) -> Callable[[str], Awaitable[dict[str, Any]]]:
+    """Checks texts: as the service that runs would, or with bundles of one's own. Raises PolicyError."""
+    from fiel.infra.desk.client import reach
 
+    if (service := reach(settings)) is not None:
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "check": verdict.check,
-        "version": verdict.version,
-        "action": verdict.action,
-        "score": verdict.score,
-        "threshold": verdict.threshold,
-        "reason": verdict.reason,
-        "ms": round(verdict.ms, 3),
-        "spans": [{"start": span.start, "end": span.end, "kind": span.kind} for span in verdict.spans],
-    }
+        async def through(text: str) -> dict[str, Any]:
+            value: dict[str, Any] = await service.send(
+                "POST", "/fiel/policies/check", {"text": text, "stage": stage, "policy": name}
+            )
+            return value
+
+        return through
+
+    from fiel.infra.desk.operations import check as checked
+    from fiel.policies.evaluate import GuardrailsPolicies
+
+    policies = GuardrailsPolicies(_bundles(settings))
+    policies.bundle(name)
+
+    async def here(text: str) -> dict[str, Any]:
+        return await checked(policies, name, stage, text)
+
+    return here
 
 
 def _show_decision(value: dict[str, Any]) -> None:
@@ -168,7 +153,20 @@ async def require(settings: Settings, name: str | None, collection: str, nothing
     if nothing == (name is not None):
         raise UsageError("name one BUNDLE, or --none", where="fiel policy require")
 
-    from fiel.infra.cli.callers import principal_of
+    value = await _demand(settings, collection, name)
+    return Result(value, lambda: click.echo(f"{collection}: {value['policy'] or 'no bundle'} at least"))
+
+
+async def _demand(settings: Settings, collection: str, name: str | None) -> dict[str, Any]:
+    from fiel.infra.desk.client import reach
+
+    if (service := reach(settings)) is not None:
+        value: dict[str, Any] = await service.send(
+            "PUT", "/fiel/policies/least", {"collection": collection, "policy": name}
+        )
+        return value
+
+    from fiel.infra.callers import principal_of
     from fiel.infra.corpus.least import require_policy
     from fiel.infra.database.open import open_database
     from fiel.policies.plain import PlainPolicies
@@ -176,5 +174,4 @@ async def require(settings: Settings, name: str | None, collection: str, nothing
     bundle = PlainPolicies(_bundles(settings)).bundle(name).name if name else ""
     async with open_database(settings) as database:
         await require_policy(database, principal_of(None, ()), collection, bundle)
-    value = {"collection": collection, "policy": bundle or None}
-    return Result(value, lambda: click.echo(f"{collection}: {bundle or 'no bundle'} at least"))
+    return {"collection": collection, "policy": bundle or None}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fiel.infra.callers import TENANT, principal_of
 from fiel.infra.cli.answer import STATUS, show_answer
-from fiel.infra.cli.callers import TENANT, principal_of
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, UNAVAILABLE, Result, write_json
 from fiel.infra.cli.service import HOST, PORT, address, check_open, listen, serve_until_stopped

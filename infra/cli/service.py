@@ -5,7 +5,8 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,10 +115,10 @@ async def serve_until_stopped(
     from fiel.infra.api.app import create
     from fiel.infra.api.opening import open_service
 
-    async with open_service(settings, graphs) as service:
+    async with open_service(settings, graphs) as service, _desk(settings, service) as sockets:
         started = asyncio.Event()
         server = server_of(create(settings, lambda: contextlib.nullcontext(service)), started)
-        serving = asyncio.create_task(server.serve([bound]))
+        serving = asyncio.create_task(server.serve([bound, *sockets]))
         try:
             await started.wait()
             keep_what_is_loaded()
@@ -126,6 +127,22 @@ async def serve_until_stopped(
         finally:
             server.should_exit = True
             await serving
+
+
+@contextlib.asynccontextmanager
+async def _desk(settings: Settings, service: "Service") -> AsyncIterator[list[socket.socket]]:
+    """The socket at which the command line asks, where fiel's own graph is served and nobody else has the desk."""
+    from fiel.infra.desk.place import open_desk
+
+    desk = open_desk(settings) if service.house is not None else None
+    if desk is None:
+        yield []
+        return
+    service.authenticator = replace(service.authenticator, desk=desk.path)
+    try:
+        yield [desk.socket]
+    finally:
+        desk.close()
 
 
 def keep_what_is_loaded() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fiel.infra.cli.callers import TENANT, group_name
+from fiel.infra.callers import TENANT, group_name
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import Result
 from fiel.infra.settings import Settings

@@ -1,17 +1,14 @@
 """`fiel trace`: a run as the ledger has it, hop by hop."""
 
-import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
-from fiel.infra.cli.callers import TENANT
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import Result
-from fiel.infra.outward import outward
 from fiel.infra.settings import Settings
-from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -24,20 +21,25 @@ async def trace(settings: Settings, run: str) -> Result:
 
     RUN is the id that `fiel ask` prints; the id of its trace is the same one without dashes, and works too.
     """
-    try:
-        name = str(uuid.UUID(run.removeprefix("tr-")))
-    except ValueError:
-        raise UsageError(f"{run!r} is no id of a run", where="RUN", hint="`fiel ask` prints it") from None
+    value = await _read(settings, run)
+    return Result(value, lambda: show_run(value))
 
+
+async def _read(settings: Settings, run: str) -> dict[str, Any]:
+    from fiel.infra.desk.client import reach
+
+    value: dict[str, Any]
+    if (service := reach(settings)) is not None:
+        value = await service.get(f"/fiel/runs/{quote(run, safe='')}/trace")
+        return value
+
+    from fiel.infra.callers import principal_of
     from fiel.infra.database.open import open_database
+    from fiel.infra.desk.operations import trace as traced
     from fiel.infra.ledger.postgres import PostgresStore
-    from fiel.infra.telemetry.trace import RunNotFound, read
 
     async with open_database(settings) as database:
-        value: dict[str, Any] = outward(await read(PostgresStore(database.system), name))
-    if value["tenant"] != TENANT:
-        raise RunNotFound("no such run", where=name)
-    return Result(value, lambda: show_run(value))
+        return await traced(PostgresStore(database.system), principal_of(None, ()), run)
 
 
 def show_run(value: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from fiel.infra.callers import principal_of
 from fiel.infra.cli import lines
 from fiel.infra.cli.app import COMMANDS, fiel, run
-from fiel.infra.cli.callers import principal_of
 from fiel.tools.errors import ModelUnavailable, UsageError
 from fiel.tools.principal import ROLES
 

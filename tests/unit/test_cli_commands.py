@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from psycopg_pool import PoolTimeout
 
+from fiel.infra.callers import TENANT
 from fiel.infra.cli.app import run
-from fiel.infra.cli.callers import TENANT
 
 EMBEDDER = """
     import hashlib, re

@@ -3,12 +3,13 @@
 import ipaddress
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import unquote
 
 from starlette.requests import HTTPConnection
 
 from fiel.infra.api.auth.caller import Caller, user_of
 from fiel.infra.api.auth.tokens import PREFIX, Tokens
-from fiel.infra.callers import NotAuthenticated
+from fiel.infra.callers import NotAuthenticated, principal_of
 from fiel.tools.principal import Principal, local_administrator
 
 HINT = "Send `Authorization: Bearer …` with a token from `fiel token create`"
@@ -33,9 +34,13 @@ class Authenticator:
     """`FIEL_AUTH=none`: who shows no token of fiel's is the local administrator."""
     jwt: Bearers | None = None
     custom: Bearers | None = None
+    desk: str = ""
+    """Path of the Unix socket that only the owner of the home folder can reach; empty: there is none."""
 
     async def authenticate(self, connection: HTTPConnection) -> Caller:
         """The caller. Raises NotAuthenticated, DatabaseUnavailable."""
+        if self._at_desk(connection):
+            return _spoken_for(connection)
         bearer = bearer_of(connection)
         if bearer.startswith(PREFIX):
             return await self._token(bearer)
@@ -56,6 +61,8 @@ class Authenticator:
         """
         if caller.kind == "token":
             return await self.tokens.lives(caller.credential)
+        if caller.kind == "desk":
+            return bool(self.desk)
         if caller.kind == "none":
             return self.open_door
         bearers = self.jwt if caller.kind == "jwt" else self.custom
@@ -66,6 +73,19 @@ class Authenticator:
         if found is None:
             raise NotAuthenticated("the token is unknown, expired or revoked", hint=HINT)
         return Caller(found.principal, user_of(found.principal), found.id, "token")
+
+    def _at_desk(self, connection: HTTPConnection) -> bool:
+        """Whether the connection came over the desk: the server tells it by the socket, not by anything sent."""
+        scope = connection.scope
+        return bool(self.desk) and scope.get("client") is None and tuple(scope.get("server") or ()) == (self.desk, None)
+
+
+def _spoken_for(connection: HTTPConnection) -> Caller:
+    """The owner of the home folder, or whom they speak for. Raises UsageError."""
+    user, groups = connection.headers.get("x-fiel-as"), connection.headers.get("x-fiel-groups", "")
+    named = [unquote(group) for group in groups.split(",") if group]
+    principal = principal_of(None if user is None else unquote(user), named)
+    return Caller(principal, user_of(principal), kind="desk")
 
 
 LOCAL = Caller(local_administrator(), user_of(local_administrator()))

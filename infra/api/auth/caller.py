@@ -21,7 +21,7 @@ class Caller:
     """What `Authenticator.still_valid` looks at again; names a token or JWT without being one. Empty: nothing can
     expire (the local administrator)."""
     kind: str = "none"
-    """How the caller was authenticated: none, token, jwt or custom."""
+    """How the caller was authenticated: none, desk, token, jwt or custom."""
 
 
 def user_of(principal: Principal, **more: Any) -> dict[str, Any]:

@@ -13,5 +13,6 @@ NAMES = (
     "threads",
     "state",
     "store",
+    "desk",
 )
 """Modules whose routers the application includes, in this order."""

@@ -1,0 +1,136 @@
+"""What can be asked at the desk, as plain JSON values: the same functions serve the command line in its own process."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fiel.infra.outward import outward
+from fiel.policies.types import Decision, Policies, Stage, Verdict
+from fiel.tools.errors import UsageError
+from fiel.tools.principal import Principal, Role
+
+if TYPE_CHECKING:
+    from fiel.graphs.answer.options import Options
+    from fiel.infra.compose import Corpus, House
+    from fiel.infra.ledger.store import Store
+    from fiel.policies.bundle import PolicyBundle
+    from fiel.tools.search import Passage
+
+Json = dict[str, Any]
+SEES_RUNS: tuple[Role, ...] = ("administrator", "auditor", "developer")
+"""Roles that see how runs of others went."""
+
+
+async def ask(house: "House", principal: Principal, question: str, options: "Options", thread: str | None) -> Json:
+    """The answer object. Raises PolicyError or UsageError, which name it, for an option that names nothing."""
+    from fiel.graphs.answer.prompt_files import prompts
+    from fiel.infra.answering import Question
+
+    house.services.policies.bundle(options.policy)
+    house.services.chat(options.chat)
+    prompts(options.prompt)
+    return await house.ask(Question(question, principal, options, thread))
+
+
+async def search(corpus: "Corpus", principal: Principal, collection: str, query: str, k: int) -> list[Json]:
+    """The k best passages that the caller may read. Raises UsageError, CollectionNotFound."""
+    if not query.strip():
+        raise UsageError("the query is empty", where="QUERY")
+    return [hit(passage) for passage in await corpus.search(principal, collection, query, k)]
+
+
+def hit(passage: "Passage") -> Json:
+    """A passage in the shape of the interfaces."""
+    names = ("document", "uri", "chunk", "version", "text", "score", "dense_rank", "text_rank")
+    plain: Json = outward({name: passage[name] for name in names})  # type: ignore[literal-required]
+    return plain
+
+
+async def trace(store: "Store", principal: Principal, run: str) -> Json:
+    """A run as the ledger has it: one's own, or any of the tenant for those who may see them.
+
+    Raises UsageError for what is no id, RunNotFound.
+    """
+    from fiel.infra.telemetry.trace import RunNotFound, read
+
+    try:
+        name = str(uuid.UUID(run.removeprefix("tr-")))
+    except ValueError:
+        raise UsageError(f"{run!r} is no id of a run", where="RUN", hint="`fiel ask` prints it") from None
+    value: Json = outward(await read(store, name))
+    own = value["caller"] == principal.id or principal.may(*SEES_RUNS)
+    if value["tenant"] != principal.tenant or not own:
+        raise RunNotFound("no such run", where=name)
+    return value
+
+
+def bundle_rows(bundles: "Mapping[str, PolicyBundle]") -> list[Json]:
+    """The bundles there are."""
+    return [
+        {
+            "name": bundle.name,
+            "version": bundle.version,
+            "extends": bundle.lineage[1] if len(bundle.lineage) > 1 else None,
+            "description": bundle.description,
+            "checks": [entry.id for entry in bundle.entries],
+        }
+        for bundle in bundles.values()
+    ]
+
+
+def bundle_json(bundle: "PolicyBundle") -> Json:
+    """One bundle: its checks, stages, thresholds, parameters and messages."""
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "lineage": list(bundle.lineage),
+        "description": bundle.description,
+        "file": bundle.file,
+        "checks": [
+            {
+                "id": entry.id,
+                "check": entry.check.name,
+                "reason": entry.check.reason,
+                "stages": {
+                    stage: {band.action: band.threshold for band in bands} for stage, bands in entry.stages.items()
+                },
+                "with": entry.check.parameters(),
+                "limit_ms": entry.limit_ms,
+            }
+            for entry in bundle.entries
+        ],
+        "messages": {language: dict(words) for language, words in bundle.messages.items()},
+    }
+
+
+async def check(policies: Policies, name: str, stage: Stage, text: str) -> Json:
+    """A decision on one text, in the shape of the interfaces. Raises PolicyError for a name that no bundle has."""
+    return as_plain(await policies.check(policies.bundle(name), stage, [text], {}))
+
+
+def as_plain(decision: Decision) -> Json:
+    """A decision on one text."""
+    plain: Json = outward(
+        {
+            "action": decision.action,
+            "verdicts": _verdicts(decision.verdicts),
+            "text": decision.parts[0],
+        }
+    )
+    return plain
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> list[Json]:
+    return [
+        {
+            "check": verdict.check,
+            "version": verdict.version,
+            "action": verdict.action,
+            "score": verdict.score,
+            "threshold": verdict.threshold,
+            "reason": verdict.reason,
+            "ms": round(verdict.ms, 3),
+            "spans": [{"start": span.start, "end": span.end, "kind": span.kind} for span in verdict.spans],
+        }
+        for verdict in verdicts
+    ]
