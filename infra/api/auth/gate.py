@@ -83,6 +83,14 @@ ACTIONS: Mapping[str, Action] = {
     "DELETE /store/items": ("store", "delete"),
     "POST /store/items/search": ("store", "search"),
     "POST /store/namespaces": ("store", "list_namespaces"),
+    # fiel's own graph alone has these, and it is never served beside handlers.
+    "POST /fiel/ask": _RUN,
+    "POST /fiel/search": ("store", "search"),
+    "GET /fiel/runs/{run}/trace": _READ,
+    "GET /fiel/policies": ("assistants", "read"),
+    "GET /fiel/policies/{name}": ("assistants", "read"),
+    "POST /fiel/policies/check": ("assistants", "read"),
+    "PUT /fiel/policies/least": ("assistants", "update"),
 }
 WEBSOCKET = "WEBSOCKET"
 """In place of a method: nothing is registered under it, so with handlers there is no way in by it."""

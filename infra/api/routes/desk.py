@@ -28,7 +28,6 @@ router = APIRouter(prefix="/fiel", tags=["fiel"], route_class=JsonRoute, respons
 async def ask(body: Asked, caller: Calling, service: Serving) -> Response:
     """Ask one question and wait for the answer object."""
     who, options = caller.principal, _options(body.options)
-    await service.spend.check(who)
     answer = await operations.ask(_house(service), who, body.question, options, body.thread)
     await service.spend.charge(who, answer["usage"])
     return reply(answer)
