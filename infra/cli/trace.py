@@ -54,8 +54,12 @@ def show_run(value: dict[str, Any]) -> None:
     reason = "" if value["reason"] in (None, "", "ok") else f" ({escape(value['reason'])})"
     head = f"[bold]run {value['run']}[/bold]  [{COLOURS.get(outcome, 'yellow')}]{outcome}[/]{reason}"
     tree = Tree(f"{head}  {value['ms']:.1f} ms" + ("  [red]edited[/red]" if value["edited"] else ""))
+    branches: dict[int, Tree] = {}
     for hop in value["hops"]:
-        _add(tree, hop)
+        number = hop["run_attempt"]
+        if len(value["traces"]) > 1 and number not in branches:
+            branches[number] = tree.add(f"[yellow]attempt {number} of the run[/yellow]")
+        _add(branches.get(number, tree), hop)
     console = Console(highlight=False)
     console.print(tree, soft_wrap=True)
     console.print(f"tokens: {value['tokens']['input']} in, {value['tokens']['output']} out")

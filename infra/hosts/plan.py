@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
-from uuid import UUID, uuid5
 
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Send
 from pydantic import BaseModel, ValidationError
 
 from fiel.infra.hosts.port import MODES, PROTOCOL, BadOrder, RunOrder, ThreadRef, check_config
+from fiel.infra.ledger.attempts import attempt_id
 
 Graph = Pregel[Any, Any, Any, Any]
 
@@ -79,11 +79,6 @@ def _config(order: RunOrder, configurable: dict[str, Any], more: Mapping[str, An
             raise BadOrder("recursion_limit must be a whole number above 0", where="config.recursion_limit")
         config["recursion_limit"] = limit
     return config
-
-
-def attempt_id(run_id: str, attempt: int) -> UUID:
-    """What traces and the ledger call an attempt: the first one by the run's own id."""
-    return UUID(run_id) if attempt == 1 else uuid5(UUID(run_id), f"attempt {attempt}")
 
 
 def place(thread: ThreadRef, checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:

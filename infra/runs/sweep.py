@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 import procrastinate
 
+from fiel.infra.ledger.attempts import MOST
 from fiel.infra.runs.errors import NotFound
 from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.outcome import shown_code
@@ -19,7 +20,7 @@ from fiel.infra.runs.protocol import Protocol, speaks
 from fiel.infra.runs.queue import HOOKS, QUEUE
 from fiel.infra.runs.rows import Row, fetch
 from fiel.infra.runs.runs import Ending, Run
-from fiel.infra.runs.work import ATTEMPTS, Reason
+from fiel.infra.runs.work import Reason
 from fiel.tools.errors import DatabaseUnavailable, FielError
 from fiel.tools.principal import Principal
 
@@ -111,7 +112,7 @@ class Sweep:
             await engine.runs.undo(left, worker, Ending("interrupted", "idle"), take_next=False)
         elif orphan["cancel"]:
             await engine.runs.finish(left, worker, Ending("interrupted", "idle"), take_next=False)
-        elif left.attempt >= ATTEMPTS:
+        elif left.attempt >= MOST:
             await self._give_up(left, worker)
         else:
             await engine.runs.hand_back(left, worker)

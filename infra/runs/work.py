@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import orjson
 
 from fiel.infra.hosts.port import GraphHost, HostEnd, HostEvent, HostGone, RunOrder, StateQuery
+from fiel.infra.ledger.attempts import MOST
 from fiel.infra.runs.events import Feed
 from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.outcome import Outcome, failed, shown, values_of
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("fiel.runs")
 FORGET = 0.02
 """Share of runs after which their owner's old events are removed."""
-ATTEMPTS = 3
-"""How often a run is begun, where processes die over it."""
 Reason = Literal["interrupt", "rollback", "hand_back", "abandon"]
 _RANK: tuple[Reason, ...] = ("hand_back", "interrupt", "rollback", "abandon")
 
@@ -194,7 +193,7 @@ class Worker:
 
     async def _failed(self, work: Work, feed: Feed | None, error: Exception) -> Outcome | None:
         run = work.run
-        if isinstance(error, HostGone | DatabaseUnavailable) and run.attempt < ATTEMPTS:
+        if isinstance(error, HostGone | DatabaseUnavailable) and run.attempt < MOST:
             _LOG.warning("a run is taken up again", extra={"run": str(run.run_id), "code": error.code})
             await self._patiently(run, lambda: self._engine.runs.hand_back(run, work.worker), work)
             return None

@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from fiel.infra.ledger.attempts import MOST, attempts
 from fiel.infra.ledger.chain import broken
-from fiel.infra.ledger.store import Store
+from fiel.infra.ledger.store import RunRow, Store
 from fiel.infra.telemetry.mlflow import Mlflow
 from fiel.tools.errors import UsageError
 
@@ -23,43 +25,82 @@ class RunNotFound(UsageError):
 async def read(store: Store, run: str) -> Tree:
     """A run as the ledger has it: its facts, and its hops in order with times, decisions and tokens.
 
+    A run that was taken up again after its process died is one run: all its attempts, `traces` with the id of each.
     Times are milliseconds; `at` counts from the start of the run. Raises RunNotFound, DatabaseUnavailable.
     """
-    import orjson
-
     try:
         run = str(UUID(run))
     except ValueError as error:
         raise UsageError("a run's id is a UUID", where=run) from error
-    row = await store.run(run)
-    if row is None:
+    run, tries = await _attempts(store, run)
+    if not tries:
         raise RunNotFound("no such run", where=run, hint="Runs are recorded when they end, or step by step on a thread")
-    sealed = await store.entries(run)
-    bodies = [orjson.loads(one.body) for one in sealed]
-    start = bodies[0]["at"] if bodies else row.started
+    first = tries[0]
+    start = first.bodies[0]["at"] if first.bodies else first.row.started
+    bodies = [body for one in tries for body in one.bodies]
     end: Mapping[str, Any] = next(
         (body["decision"] for body in reversed(bodies) if body["decision"].get("outcome")), {}
     )
     versions: dict[str, str] = {}
     for body in bodies:
         versions = body.get("versions", versions)
-    hops = [_hop(body, start) for body in bodies]
+    hops = [_hop(body, start) | {"run_attempt": one.number} for one in tries for body in one.bodies]
     return {
         "run": run,
-        "tenant": row.tenant,
-        "caller": row.caller,
-        "thread": row.thread,
-        "resumes": row.resumes,
+        "tenant": first.row.tenant,
+        "caller": first.row.caller,
+        "thread": first.row.thread,
+        "resumes": first.row.resumes if first.number == 1 else None,
         "outcome": end.get("outcome"),
         "reason": end.get("reason"),
         "edited": any(body["edited"] for body in bodies),
-        "intact": broken(sealed, bodies[0]["prev"] if bodies else "") is None,
+        "intact": all(one.intact for one in tries),
         "started": start,
         "ms": max((hop["at"] + hop["ms"] for hop in hops), default=0.0),
         "tokens": _sum(hop["tokens"] for hop in hops),
         "versions": versions,
+        "traces": [one.row.run.replace("-", "") for one in tries],
         "hops": hops,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One attempt of a run."""
+
+    number: int
+    row: RunRow
+    bodies: Sequence[Mapping[str, Any]]
+    intact: bool
+
+
+async def _first(store: Store, run: str) -> str:
+    """The run's own id, where `run` is that of a later attempt, which resumes an earlier one; else `run`."""
+    named, row = run, await store.run(run)
+    for _ in range(MOST - 1):
+        if row is None or not row.resumes:
+            break
+        named, row = row.resumes, await store.run(row.resumes)
+        if run in attempts(named):
+            return named
+    return run
+
+
+async def _attempts(store: Store, run: str) -> tuple[str, list[_Try]]:
+    """The run's own id, whichever attempt was named, and those of its attempts that recorded anything."""
+    import orjson
+
+    run = await _first(store, run)
+    found: list[_Try] = []
+    for number, name in enumerate(attempts(run), 1):
+        row = await store.run(name)
+        # An id that follows from another's belongs to it only where the same caller had both.
+        if row is None or (found and (row.tenant, row.caller) != (found[0].row.tenant, found[0].row.caller)):
+            continue
+        sealed = await store.entries(name)
+        bodies = [orjson.loads(one.body) for one in sealed]
+        found.append(_Try(number, row, bodies, broken(sealed, bodies[0]["prev"] if bodies else "") is None))
+    return run, found
 
 
 def _hop(body: Mapping[str, Any], start: int) -> Tree:

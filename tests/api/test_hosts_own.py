@@ -7,8 +7,9 @@ import pytest
 
 from fiel.graphs.answer.graph import NAME
 from fiel.infra.hosts.own import OwnHost
-from fiel.infra.hosts.plan import attempt_id
 from fiel.infra.hosts.port import MODES, PROTOCOL, BadOrder, HostEnd, Update
+from fiel.infra.ledger.attempts import attempt_id
+from fiel.infra.telemetry.trace import read as trace
 from tests.graph.conftest import House, bundles, house  # noqa: F401
 from tests.graph.test_no_way_round import WITHHELD, withhold
 from tests.hosts_support import DEVELOPER, READER, named, new_thread, order, query, read
@@ -88,7 +89,10 @@ async def test_progress_comes_over_the_newer_transport_too(host: OwnHost) -> Non
     assert named(events, "values")[-1]["params"]["data"]["answer"] == end.value()["answer"]
 
 
-async def test_a_second_attempt_goes_on_where_the_first_one_died(host: OwnHost) -> None:
+async def test_a_second_attempt_goes_on_where_the_first_one_died(
+    host: OwnHost,
+    house: House,  # noqa: F811
+) -> None:
     thread, run_id = new_thread(), str(uuid.uuid4())
     first = order(NAME, thread, READER, input=ASKED, run_id=run_id, stream_modes=["updates"])
     stream: Any = host.run(first)
@@ -102,6 +106,15 @@ async def test_a_second_attempt_goes_on_where_the_first_one_died(host: OwnHost) 
     assert "guard_input" not in hops
     assert (end.value()["outcome"], end.value()["reason"]) == ("answered", "ok")
     assert attempt_id(run_id, 2) == attempt_id(run_id, 2) != attempt_id(run_id, 3)
+
+    store = house.recorder.store
+    tree = await trace(store, run_id)
+    told = [(hop["run_attempt"], hop["hop"]) for hop in tree["hops"]]
+    assert told[0] == (1, "guard_input")
+    assert told[-1] == (2, "release")
+    assert (tree["run"], tree["outcome"], tree["intact"], tree["resumes"]) == (run_id, "answered", True, None)
+    assert tree["traces"] == [str(attempt_id(run_id, number)).replace("-", "") for number in (1, 2)]
+    assert await trace(store, str(attempt_id(run_id, 2))) == tree, "either id leads to the whole run"
 
 
 async def test_options_are_checked(host: OwnHost) -> None:
