@@ -8,13 +8,14 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, plain
 from fiel.nodes.sift import sift
-from fiel.policies.types import Policies
+from fiel.policies.types import HELD, Policies
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.search import Passage
 from fiel.tools.vault import Vault
 
-DROP = frozenset(("block", "redact"))
-"""Quotes are verbatim, so a passage cannot be masked: what a bundle would redact is dropped like what it blocks."""
+DROP = HELD | {"redact"}
+"""Quotes are verbatim, so a passage cannot be masked: what a bundle would redact is dropped like what it blocks. So is
+what it wants reviewed: a person is asked about a question or an answer, not about every passage on the way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from fiel.nodes.base import State, Update, asked, found, plain
 from fiel.nodes.sift import sift
 from fiel.nodes.turns import Said, opened, put_right, remembered, taken_up
-from fiel.policies.types import Bundle, Policies
+from fiel.policies.types import HELD, Bundle, Policies
 from fiel.tools.errors import CollectionNotFound
 from fiel.tools.principal import Principal, Role
 from fiel.tools.record import Callers, Recorder
@@ -120,8 +120,8 @@ class GuardInput:
             "verdicts": plain(decision.verdicts, spans=case.principal.sees_unreleased),
             "details": details,
         }
-        if decision.action == "block":
-            return {**update, "reason": decision.reason}
+        if decision.action in HELD:
+            return {**update, "reason": decision.reason if decision.action == "block" else "review_unavailable"}
         return {**update, "question": decision.parts[0], "history": await self._history(case.state, bundle, facts)}
 
     async def _history(self, state: State, bundle: Bundle, facts: Mapping[str, Any]) -> list[Said]:

@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from fiel.nodes.base import State, Update, found, plain
 from fiel.nodes.cite import Composed, compose
 from fiel.nodes.prompts import Prompts
-from fiel.policies.types import Bundle, Decision, Policies
+from fiel.policies.types import HELD, Bundle, Decision, Policies
 from fiel.tools.errors import NotProven
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
@@ -42,8 +42,9 @@ class GuardOutput:
         seen = self.callers.principal(config).sees_unreleased
         update: Update = {"verdicts": [*state["verdicts"], *plain(decision.verdicts, spans=seen)]}
         checked = {"draft": state["draft"], "action": decision.action, "policy": bundle.version, "released": ""}
-        if decision.action == "block":
-            return {**update, "checked": checked, "reason": decision.reason}
+        if decision.action in HELD:
+            reason = decision.reason if decision.action == "block" else "review_unavailable"
+            return {**update, "checked": checked, "reason": reason}
         masked = await self._masked(bundle, composed, decision, facts)
         released = await self.vault.put(run, masked)
         return {**update, "checked": {**checked, "released": released}, "draft": released}
@@ -57,5 +58,5 @@ class GuardOutput:
             return {**composed.content, "verdicts": verdicts}
         texts = [sentence["text"] for sentence in composed.content["sentences"]]
         again = await self.policies.check(bundle, "output", texts, facts)
-        sentences = again.parts if again.action != "block" else [""] * len(texts)
+        sentences = again.parts if again.action not in HELD else [""] * len(texts)
         return {**composed.masked(decision.parts, sentences), "verdicts": verdicts}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fiel.policies.types import HELD
 from fiel.tools.canonical import digest_trusted
 from fiel.tools.record import Entry
 
@@ -28,7 +29,7 @@ def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
         return "judgement"
     if judgement["question"] != digest_trusted(state["standalone"]) or judgement["passages"] != passages:
         return "judgement"
-    if not state["draft"] or checked.get("released") != state["draft"] or checked.get("action") == "block":
+    if not state["draft"] or checked.get("released") != state["draft"] or checked.get("action") in HELD:
         return "checks"
     versions = last["guard_input"].decision.get("versions") or {}
     if not versions.get("options") or versions != state["versions"]:

@@ -11,7 +11,7 @@ from fiel.nodes.base import State, Update
 from fiel.nodes.follow_up import stand_alone
 from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
-from fiel.policies.types import Policies, Stage
+from fiel.policies.types import HELD, Policies, Stage
 from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
 from fiel.tools.text import content, names, numbers
 
@@ -76,7 +76,7 @@ class Rewrite:
         facts = {"question": state["question"], "language": state["language"], "prompt": secret}
         for stage in STAGES:
             decision = await self.policies.check(bundle, stage, [text], facts)
-            if decision.action == "block":
+            if decision.action in HELD:
                 return ""
             text = decision.parts[0]
         return text

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fiel.policies.rules import SEVERITY
-from fiel.policies.types import Bundle, Decision, Policies, Span, Stage, Verdict
+from fiel.policies.types import HELD, Bundle, Decision, Policies, Span, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ async def sift(
     stage: Stage,
     parts: Sequence[str],
     facts: Mapping[str, Any],
-    drop: frozenset[str] = frozenset(("block",)),
+    drop: frozenset[str] = HELD,
 ) -> Sifted:
     """Check, drop the texts on which a verdict takes an action of `drop`, and check the rest, until none falls.
 

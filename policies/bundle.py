@@ -20,7 +20,7 @@ from fiel.tools.canonical import digest, digest_of
 from fiel.tools.canonical import score as decimal
 from fiel.tools.errors import FielError, PolicyError
 
-ACTIONS: tuple[Literal["flag", "redact", "block"], ...] = ("flag", "redact", "block")
+ACTIONS: tuple[Literal["flag", "redact", "review", "block"], ...] = ("flag", "redact", "review", "block")
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_LIMIT_MS = 2_000
 BUILT_IN = Path(__file__).parent / "bundles"

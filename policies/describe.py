@@ -6,7 +6,7 @@ from typing import Any
 
 from fiel.policies.bundle import Entry, PolicyBundle
 from fiel.policies.checks import CHECKS
-from fiel.policies.types import Decision, Verdict
+from fiel.policies.types import HELD, Decision, Verdict
 
 
 def list_bundles(bundles: Mapping[str, PolicyBundle]) -> list[dict[str, Any]]:
@@ -81,9 +81,9 @@ def show_verdict(verdict: Verdict, *, spans: bool = True) -> dict[str, Any]:
 
 
 def show_decision(decision: Decision) -> dict[str, Any]:
-    """What `fiel policy check` prints about one text. The text is there unless it was blocked."""
+    """What `fiel policy check` prints about one text. The text is there unless it is kept back."""
     return {
         "action": decision.action,
         "verdicts": [show_verdict(verdict) for verdict in decision.verdicts],
-        "text": "" if decision.action == "block" else decision.parts[0],
+        "text": "" if decision.action in HELD else decision.parts[0],
     }

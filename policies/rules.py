@@ -13,10 +13,10 @@ from typing import Any
 from fiel.policies.checks.base import Check, Found
 from fiel.policies.limits import Threads
 from fiel.policies.mask import settled
-from fiel.policies.types import Action, Decision, Span, Stage, Verdict
+from fiel.policies.types import HELD, Action, Decision, Span, Stage, Verdict
 from fiel.tools.canonical import score as decimal
 
-SEVERITY: dict[str, int] = {"not_run": -1, "allow": 0, "flag": 1, "redact": 2, "block": 3}
+SEVERITY: dict[str, int] = {"not_run": -1, "allow": 0, "flag": 1, "redact": 2, "review": 3, "block": 4}
 
 CHECK_FAILED = "check_failed"
 INLINE_CHARACTERS = 20_000
@@ -165,7 +165,7 @@ class Work:
             if redacted is None:
                 return self._unredactable(verdicts)
             parts = redacted
-        reason = next((v.reason for v in verdicts if v.action == "block"), "ok")
+        reason = next((v.reason for v in verdicts if v.action == action in HELD), "ok")
         return Decision(action, tuple(verdicts), parts, reason)  # type: ignore[arg-type]
 
     def _redacted(self, verdicts: list[Verdict]) -> tuple[str, ...] | None:

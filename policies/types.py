@@ -7,10 +7,17 @@ from typing import Any, Literal, Protocol
 Stage = Literal["input", "context", "output", "tool"]
 STAGES: tuple[Stage, ...] = ("input", "context", "output", "tool")
 
-Action = Literal["allow", "flag", "redact", "block"]
-"""From mild to severe. A decision's action is the most severe of its verdicts' actions."""
+Action = Literal["allow", "flag", "redact", "review", "block"]
+"""From mild to severe. A decision's action is the most severe of its verdicts' actions.
 
-Status = Literal["allow", "flag", "redact", "block", "not_run"]
+What says `review` may go on only when a person has approved it; where nobody can be asked, it is kept back like what
+says `block`.
+"""
+
+Status = Literal["allow", "flag", "redact", "review", "block", "not_run"]
+
+HELD: frozenset[str] = frozenset(("review", "block"))
+"""Actions whose text goes nowhere by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Decision:
     parts: tuple[str, ...]
     """The texts after redaction, in the given order; equal to what was given where nothing was redacted."""
     reason: str
-    """Reason of the first blocking verdict, else `ok`."""
+    """Reason of the first verdict that blocks, else of the first that wants a review, else `ok`."""
 
 
 class Bundle(Protocol):

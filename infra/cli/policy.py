@@ -11,13 +11,15 @@ from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, NO, Result
 from fiel.infra.cli.text import clean
 from fiel.infra.settings import Settings
-from fiel.policies.types import STAGES, Stage, Status
+from fiel.policies.types import HELD, STAGES, Stage, Status
 from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from fiel.policies.bundle import PolicyBundle
 
-COLOURS: Mapping[Status, str] = {"allow": "green", "flag": "yellow", "redact": "cyan", "block": "red", "not_run": ""}
+COLOURS: Mapping[Status, str] = {
+    "allow": "green", "flag": "yellow", "redact": "cyan", "review": "magenta", "block": "red", "not_run": "",
+}  # fmt: skip
 assert set(COLOURS) == set(get_args(Status))  # noqa: S101 - a new status needs a colour
 
 
@@ -104,7 +106,7 @@ async def check(settings: Settings, stage: str, name: str, by_line: bool, text: 
 
         return await lines.serve(work)
     value = await work(clean(sys.stdin.read() if text in (None, "-") else str(text), "TEXT"))
-    return Result(value, lambda: _show_decision(value), NO if value["action"] == "block" else DONE)
+    return Result(value, lambda: _show_decision(value), NO if value["action"] in HELD else DONE)
 
 
 def _checking(settings: Settings, stage: Stage, name: str) -> Callable[[str], Awaitable[dict[str, Any]]]:

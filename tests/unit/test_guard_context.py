@@ -100,9 +100,10 @@ async def test_a_flag_behind_a_blocker_still_counts() -> None:
     assert {span["part"] for span in update["verdicts"][2]["spans"]} == {1}
 
 
-async def test_what_would_be_masked_is_dropped_since_quotes_are_verbatim() -> None:
-    update = await guarded(bundle(pii="redact"), passage(MAIL), passage(PLAIN))
-    assert texts(update) == [PLAIN]
+async def test_what_would_be_masked_or_reviewed_is_dropped_since_quotes_are_verbatim() -> None:
+    for action in ("redact", "review"):
+        update = await guarded(bundle(pii=action), passage(MAIL), passage(PLAIN))
+        assert texts(update) == [PLAIN]
 
 
 async def test_nothing_left_says_so() -> None:
