@@ -1,9 +1,10 @@
 """From settings to a running service: what an API process opens, and in which order it closes it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,10 @@ from fiel.infra.database.open import open_database
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.runs import configured
 from fiel.infra.runs.engine import Bounds, Engine
+from fiel.infra.runs.meaning import Meaning
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
+from fiel.tools.errors import SettingsError
 
 if TYPE_CHECKING:
     from fiel.infra.hosts.manifest import Manifest
@@ -43,6 +46,8 @@ class Hosted:
     """Whether runs can begin at once."""
     house: House | None = None
     """What fiel's own graph stands on."""
+    meaning: Meaning | None = None
+    """How items of the store are found by meaning."""
 
 
 @asynccontextmanager
@@ -55,6 +60,7 @@ async def service_of(
     loaded: Callable[[], bool] = always,
     bounds: Bounds | None = None,
     house: House | None = None,
+    meaning: Meaning | None = None,
 ) -> AsyncIterator[Service]:
     """The service over an open database and an open host.
 
@@ -77,6 +83,7 @@ async def service_of(
             engine,
             spend_of(settings, database),
             house,
+            meaning,
         )
 
 
@@ -89,7 +96,7 @@ async def open_host(settings: Settings, database: Database, graphs: Path | None)
         return
     async with open_house(settings) as house:
         host = MeteredHost(house.threads, spend_of(settings, database))
-        yield Hosted(host, loaded=house.is_loaded, house=house)
+        yield Hosted(host, loaded=house.is_loaded, house=house, meaning=Meaning(house.corpus.embed))
 
 
 def spend_of(settings: Settings, database: Database) -> Spend:
@@ -104,7 +111,8 @@ async def _foreign(settings: Settings, database: Database, graphs: Path) -> Asyn
     from fiel.infra.runs.owned_store import OwnedStore
 
     manifest, sealing = load(graphs), cipher(settings)
-    items = Items(database, Sealer(sealing))
+    meaning = await _meaning(settings, manifest)
+    items = Items(database, Sealer(sealing), meaning)
     opened = open_child(
         manifest,
         database.url,
@@ -113,7 +121,24 @@ async def _foreign(settings: Settings, database: Database, graphs: Path) -> Asyn
         stores=lambda caller: OwnedStore(items, caller.principal),
     )
     async with opened as host:
-        yield Hosted(host, auth_of(manifest))
+        yield Hosted(host, auth_of(manifest), meaning=meaning)
+
+
+async def _meaning(settings: Settings, manifest: "Manifest") -> Meaning | None:
+    """The index that a `langgraph.json` asks for. Raises SettingsError, ModelUnavailable."""
+    if manifest.index is None:
+        return None
+    from fiel.infra import models
+
+    asked = replace(settings, embed=manifest.index.embed)
+    models.quiet_threads()
+    embed = await asyncio.to_thread(models.embedder, asked)
+    if embed.dimensions != manifest.index.dims:
+        raise SettingsError(
+            f"store.index says {manifest.index.dims} dimensions, the model has {embed.dimensions}",
+            where=str(manifest.path),
+        )
+    return Meaning(embed, manifest.index.fields)
 
 
 def auth_of(manifest: "Manifest") -> Place | None:
@@ -135,7 +160,13 @@ async def open_service(settings: Settings, graphs: Path | None = None) -> AsyncI
         open_database(settings) as database,
         open_host(settings, database, graphs) as hosted,
         service_of(
-            settings, database, hosted.host, custom=hosted.custom, loaded=hosted.loaded, house=hosted.house
+            settings,
+            database,
+            hosted.host,
+            custom=hosted.custom,
+            loaded=hosted.loaded,
+            house=hosted.house,
+            meaning=hosted.meaning,
         ) as service,
     ):
         yield service

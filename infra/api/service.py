@@ -15,6 +15,7 @@ from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger.keys import Cipher
 from fiel.infra.runs.engine import Engine
+from fiel.infra.runs.meaning import Meaning
 from fiel.infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Service:
     spend: Spend
     house: "House | None" = None
     """What fiel's own graph stands on; None where other graphs are served."""
+    meaning: Meaning | None = None
+    """How items of the store are found by meaning; None: they are not."""
 
 
 Opening = Callable[[], AbstractAsyncContextManager[Service]]

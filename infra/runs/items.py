@@ -1,16 +1,18 @@
 """The store: items that outlive threads, each under a namespace and a key of its owner. Values are sealed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from fiel.infra.database.connect import Database
 from fiel.infra.runs import filters
 from fiel.infra.runs.errors import BadRequest
+from fiel.infra.runs.meaning import Fields, Meaning
 from fiel.infra.runs.pages import Page, Window, cut, parameters
 from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run, scan
 from fiel.infra.runs.sealed import Sealer
+from fiel.tools.embed import Vector
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
 
@@ -31,6 +33,8 @@ class Item:
     value: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    score: float | None = None
+    """How near it is to the query, -1 to 1; None without a query, and for an item that is not indexed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class ItemFilter:
     """What their namespaces begin with."""
     values: Mapping[str, Any] = field(default_factory=dict)
     """`filters`: sealed, so every item below the prefix is opened."""
+    query: str = ""
+    """What they are to be near to; empty: those changed last come first. Every item below the prefix is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +66,36 @@ class Items:
     be.
     """
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    def __init__(self, database: Database, sealer: Sealer, meaning: Meaning | None = None) -> None:
+        """`meaning`: how items are indexed; None: they are not, and a query is refused."""
         self._database = database
         self._sealer = sealer
+        self._meaning = meaning
         self._sql = load(__package__, "items.sql")
 
+    @property
+    def indexed(self) -> bool:
+        """Whether items are found by meaning."""
+        return self._meaning is not None
+
     async def put(
-        self, principal: Principal, namespace: Namespace, key: str, value: Mapping[str, Any], ttl: float | None = None
+        self,
+        principal: Principal,
+        namespace: Namespace,
+        key: str,
+        value: Mapping[str, Any],
+        ttl: float | None = None,
+        index: Fields = None,
     ) -> None:
-        """Keep a value under a name, for `ttl` minutes after it was last used, or for ever."""
+        """Keep a value under a name, for `ttl` minutes after it was last used, or for ever.
+
+        `index`: which of its texts are found by meaning. Raises ModelUnavailable, and then keeps nothing.
+        """
         check_namespace(namespace)
+        place = _place(principal, namespace, key)
         values = _key(principal, namespace, key) | {
-            "value": self._sealer.seal_json("item", _place(principal, namespace, key), value),
+            "value": self._sealer.seal_json("item", place, value),
+            "vectors": await self._indexed(place, value, index),
             "ttl_minutes": ttl,
         }
         async with self._database.acting(principal) as connection:
@@ -94,11 +118,14 @@ class Items:
     async def search(
         self, principal: Principal, which: ItemFilter, window: Window, *, refresh: bool = True
     ) -> Page[Item]:
-        """Items, those changed last first."""
+        """Items, those changed last first, or with a query the nearest first and those without vectors behind them."""
         filters.check(which.values)
-        values = {"tenant": principal.tenant, "owner": principal.id, "prefix": list(which.prefix)}
+        values = {"tenant": principal.tenant, "owner": principal.id, "prefix": list(which.prefix), "vectors": False}
+        query = await self._query(which.query) if which.query else None
         async with self._database.acting(principal) as connection:
-            if which.values:
+            if query is not None:
+                page = await self._nearest(connection, principal, values, which.values, query, window)
+            elif which.values:
                 page = await self._scan(connection, principal, values, which.values, window)
             else:
                 rows = await fetch(connection, self._sql["search"], values | parameters(window))
@@ -138,6 +165,46 @@ class Items:
                 items = (self._opened(principal, row) for row in rows)
                 found += [one for one in items if filters.fits(one.value, wanted)]
         return cut(found[window.offset :], window)
+
+    async def _indexed(self, place: str, value: Mapping[str, Any], index: Fields) -> bytes | None:
+        if self._meaning is None:
+            if index:
+                raise BadRequest("items are not indexed by meaning here", where="index", hint="See `store.index`")
+            return None
+        kept = await self._meaning.index(value, index)
+        return None if kept is None else self._sealer.seal_json("vectors", place, kept)
+
+    async def _query(self, text: str) -> Vector:
+        if self._meaning is None:
+            raise BadRequest("items are not searched by meaning here", where="query", hint="Use filter")
+        return await self._meaning.query(text)
+
+    async def _nearest(
+        self,
+        connection: Connection,
+        principal: Principal,
+        values: Row,
+        wanted: Mapping[str, Any],
+        query: Vector,
+        window: Window,
+    ) -> Page[Item]:
+        """The page of those items that fit, by their nearness."""
+        found: list[Item] = []
+        every = values | {"vectors": True, "limit": None, "offset": 0}
+        async with scan(connection, self._sql["search"], every) as cursor:
+            while rows := await cursor.fetchmany(_BATCH):
+                items = (self._near(principal, row, query) for row in rows)
+                found += [one for one in items if not wanted or filters.fits(one.value, wanted)]
+        found.sort(key=lambda one: -2.0 if one.score is None else one.score, reverse=True)
+        return cut(found[window.offset :], window)
+
+    def _near(self, principal: Principal, row: Row, query: Vector) -> Item:
+        item = self._opened(principal, row)
+        if self._meaning is None or row["vectors"] is None:
+            return item
+        place = _place(principal, item.namespace, item.key)
+        kept = self._sealer.open_json("vectors", place, row["vectors"])
+        return replace(item, score=self._meaning.score(query, kept))
 
     def _opened(self, principal: Principal, row: Row) -> Item:
         namespace = tuple(row["prefix"])

@@ -1,12 +1,13 @@
 -- name: put
 -- An item that has expired is a new one under the same name.
-INSERT INTO fiel.items AS i (tenant, owner, prefix, key, value, ttl_minutes, expires_at)
+INSERT INTO fiel.items AS i (tenant, owner, prefix, key, value, vectors, ttl_minutes, expires_at)
 VALUES (
-    %(tenant)s, %(owner)s, %(prefix)s, %(key)s, %(value)s, %(ttl_minutes)s,
+    %(tenant)s, %(owner)s, %(prefix)s, %(key)s, %(value)s, %(vectors)s, %(ttl_minutes)s,
     clock_timestamp() + %(ttl_minutes)s * interval '1 minute'
 )
 ON CONFLICT (tenant, owner, prefix, key) DO UPDATE
    SET value = excluded.value,
+       vectors = excluded.vectors,
        ttl_minutes = excluded.ttl_minutes,
        expires_at = excluded.expires_at,
        updated_at = excluded.updated_at,
@@ -30,7 +31,7 @@ DELETE FROM fiel.items
 
 -- name: search
 -- Namespaces compare label by label, so all that begin with a prefix follow it.
-SELECT prefix, key, value, created_at, updated_at
+SELECT prefix, key, value, created_at, updated_at, CASE WHEN %(vectors)s THEN vectors END AS vectors
   FROM fiel.items
  WHERE tenant = %(tenant)s AND owner = %(owner)s
    AND prefix >= %(prefix)s AND prefix[1:cardinality(%(prefix)s)] = %(prefix)s

@@ -12,7 +12,7 @@ from fiel.tools.principal import Principal
 
 
 class OwnedStore(BaseStore):
-    """`items` of `owner`. As in LangGraph's stores without an index, `query` and `index` change nothing."""
+    """`items` of `owner`. As in LangGraph's stores, without an index `query` and `index` change nothing."""
 
     supports_ttl = True
 
@@ -34,16 +34,18 @@ class OwnedStore(BaseStore):
             await self._put(op)
             return None
         if isinstance(op, SearchOp):
-            which = ItemFilter(op.namespace_prefix, op.filter or {})
+            which = ItemFilter(op.namespace_prefix, op.filter or {}, (self._items.indexed and op.query) or "")
             page = await self._items.search(self._owner, which, Window(op.limit, op.offset), refresh=op.refresh_ttl)
-            return [SearchItem(**_fields(item)) for item in page.items]
+            return [SearchItem(**_fields(item), score=item.score) for item in page.items]
         return await self._namespaces(op)
 
     async def _put(self, op: PutOp) -> None:
         if op.value is None:
             await self._items.delete(self._owner, op.namespace, op.key)
         else:
-            await self._items.put(self._owner, op.namespace, op.key, op.value, op.ttl)
+            await self._items.put(
+                self._owner, op.namespace, op.key, op.value, op.ttl, op.index if self._items.indexed else None
+            )
 
     async def _namespaces(self, op: ListNamespacesOp) -> Result:
         paths = {one.match_type: tuple(one.path) for one in op.match_conditions or ()}

@@ -26,4 +26,4 @@ def crons_of(service: Service) -> Crons:
 
 
 def items_of(service: Service) -> Items:
-    return Items(service.database, Sealer(service.cipher))
+    return Items(service.database, Sealer(service.cipher), service.meaning)

@@ -20,17 +20,15 @@ from fiel.infra.api.wire.store import (
     NamespacesOut,
     item_json,
 )
-from fiel.infra.runs.errors import BadRequest
 
 router = APIRouter(prefix="/store", tags=["store"], route_class=JsonRoute, responses=PROBLEMS)
 
 
 @router.put("/items", status_code=204)
 async def put(body: ItemPut, caller: Calling, service: Serving) -> Response:
-    """Keep a value under a namespace and a key. `ttl`: minutes after it was last used."""
-    if body.index:
-        raise BadRequest("items are not indexed by meaning", where="index", hint="Leave it out")
-    await items_of(service).put(caller.principal, tuple(body.namespace), body.key, body.value, body.ttl)
+    """Keep a value under a namespace and a key. `ttl`: minutes after it was last used; `index`: fields to search by."""
+    items = items_of(service)
+    await items.put(caller.principal, tuple(body.namespace), body.key, body.value, body.ttl, body.index)
     return Response(status_code=204)
 
 
@@ -57,13 +55,11 @@ async def delete(body: ItemDelete, caller: Calling, service: Serving) -> Respons
 
 @router.post("/items/search", response_model=ItemsOut)
 async def search(caller: Calling, service: Serving, body: ItemSearch | None = None) -> Response:
-    """List items below a namespace, those changed last first."""
+    """List items below a namespace, those changed last first, or with a query the nearest in meaning first."""
     body = body or ItemSearch()
-    if body.query:
-        raise BadRequest("items are not searched by meaning", where="query", hint="Use filter")
     refresh = body.refresh_ttl is not False
     page = await items_of(service).search(caller.principal, body.which(), body.window(), refresh=refresh)
-    return reply({"items": [{**item_json(item), "score": None} for item in page.items]})
+    return reply({"items": [{**item_json(item), "score": item.score} for item in page.items]})
 
 
 @router.post("/namespaces", response_model=NamespacesOut)

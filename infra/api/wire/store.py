@@ -49,7 +49,7 @@ class ItemPut(Wire):
     namespace: Labels
     key: Key
     value: Json
-    index: Literal[False] | list[str] | None = None
+    index: Literal[False] | Annotated[list[str], Field(max_length=50)] | None = None
     ttl: Minutes | None = None
 
 
@@ -67,11 +67,11 @@ class ItemSearch(Wire):
     filter: Json | None = None
     limit: Limit = 10
     offset: Offset = 0
-    query: str | None = None
+    query: Annotated[str, Field(max_length=10_000)] | None = None
     refresh_ttl: bool | None = None
 
     def which(self) -> ItemFilter:
-        return ItemFilter(tuple(self.namespace_prefix or ()), self.filter or {})
+        return ItemFilter(tuple(self.namespace_prefix or ()), self.filter or {}, self.query or "")
 
     def window(self) -> Window:
         return Window(self.limit, self.offset)
