@@ -107,6 +107,16 @@ def load_bundles(folder: Path | str | None = None) -> dict[str, PolicyBundle]:
     return loaded
 
 
+def load_file(file: Path | str, bundles: Mapping[str, PolicyBundle]) -> PolicyBundle:
+    """The bundle of one file alone; it may extend one of `bundles`. Raises PolicyError."""
+    document = _document(Path(file))
+    keys = document.mapping(*_KEYS)
+    base = keys["extends"].text() if "extends" in keys else ""
+    if base and base not in bundles:
+        raise keys["extends"].error(f"there is no bundle {base!r}", f"There are: {', '.join(sorted(bundles))}")
+    return _bundle(document, bundles[base] if base else None)
+
+
 _KEYS = ("name", "description", "extends", "limit_ms", "checks", "messages", "examples")
 
 
@@ -388,4 +398,14 @@ def _prove(bundle: PolicyBundle) -> None:
             )
 
 
-__all__ = ["BUILT_IN", "Entry", "Example", "FielError", "PolicyBundle", "code_hash", "load_bundles", "parse_bundle"]
+__all__ = [
+    "BUILT_IN",
+    "Entry",
+    "Example",
+    "FielError",
+    "PolicyBundle",
+    "code_hash",
+    "load_bundles",
+    "load_file",
+    "parse_bundle",
+]

@@ -6,7 +6,7 @@ from typing import Any
 from fiel.policies.bundle import PolicyBundle
 from fiel.policies.limits import Threads
 from fiel.policies.mask import ALL, settled
-from fiel.policies.rules import Work, spans_of
+from fiel.policies.rules import Rule, Work, spans_of
 from fiel.policies.types import Bundle, Decision, Stage
 from fiel.tools.errors import PolicyError
 
@@ -59,7 +59,12 @@ def decide(
     bundle: PolicyBundle, stage: Stage, parts: Sequence[str], facts: Mapping[str, Any] | None = None
 ) -> Decision:
     """Judge without a loop and without time limits that interrupt: for a bundle's own examples."""
-    work = Work(bundle.rules[stage], parts, facts, Threads())
+    return judged(bundle.rules[stage], parts, facts)
+
+
+def judged(rules: Sequence[Rule], parts: Sequence[str], facts: Mapping[str, Any] | None = None) -> Decision:
+    """`decide`, by `rules` alone."""
+    work = Work(rules, parts, facts, Threads())
     for index in range(len(work.rules)):
         work.judge_here(index)
     return work.decide()

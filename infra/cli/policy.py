@@ -9,6 +9,7 @@ import click
 
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, NO, Result
+from fiel.infra.cli.policy_code import COMMANDS
 from fiel.infra.cli.text import clean
 from fiel.infra.settings import Settings
 from fiel.policies.types import HELD, STAGES, Stage, Status
@@ -25,7 +26,11 @@ assert set(COLOURS) == set(get_args(Status))  # noqa: S101 - a new status needs 
 
 @click.group("policy")
 def policy() -> None:
-    """List and show policy bundles; check a text against one."""
+    """List, show, compare and test policy bundles; check a text against one."""
+
+
+for _command in COMMANDS:
+    policy.add_command(_command)
 
 
 def _bundles(settings: Settings) -> "dict[str, PolicyBundle]":
