@@ -35,11 +35,10 @@ async def _read(settings: Settings, run: str) -> dict[str, Any]:
 
     from fiel.infra.callers import principal_of
     from fiel.infra.database.open import open_database
-    from fiel.infra.desk.operations import trace as traced
-    from fiel.infra.ledger.postgres import PostgresStore
+    from fiel.infra.desk.operations import read_trace
 
     async with open_database(settings) as database:
-        return await traced(PostgresStore(database.system), principal_of(None, ()), run)
+        return await read_trace(database, principal_of(None, ()), run)
 
 
 def show_run(value: dict[str, Any]) -> None:

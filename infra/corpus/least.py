@@ -2,6 +2,7 @@
 
 from fiel.infra.corpus.names import checked_collection
 from fiel.infra.database.connect import Database
+from fiel.infra.ledger.acts import Act, record
 from fiel.tools.errors import CollectionNotFound, NotPermitted
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
@@ -20,3 +21,4 @@ async def require_policy(database: Database, principal: Principal, collection: s
         cursor = await connection.execute(query, {"policy": bundle, "name": checked_collection(collection)})
         if await cursor.fetchone() is None:
             raise CollectionNotFound(f"there is no collection {collection!r} that you may read", where="--collection")
+        await record(connection, Act(principal, "policy_change", collection, {"least": bundle}))

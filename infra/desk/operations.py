@@ -12,6 +12,7 @@ from fiel.tools.principal import Principal, Role
 if TYPE_CHECKING:
     from fiel.graphs.answer.options import Options
     from fiel.infra.compose import Corpus, House
+    from fiel.infra.database.connect import Database
     from fiel.infra.ledger.store import Store
     from fiel.policies.bundle import PolicyBundle
     from fiel.tools.search import Passage
@@ -61,6 +62,18 @@ async def trace(store: "Store", principal: Principal, run: str) -> Json:
     own = value["caller"] == principal.id or principal.may(*SEES_RUNS)
     if value["tenant"] != principal.tenant or not own:
         raise RunNotFound("no such run", where=name)
+    return value
+
+
+async def read_trace(database: "Database", principal: Principal, run: str) -> Json:
+    """`trace`, from a database; reading the run of another is an act of the ledger."""
+    from fiel.infra.ledger.acts import Act, record
+    from fiel.infra.ledger.postgres import PostgresStore
+
+    value = await trace(PostgresStore(database.system), principal, run)
+    if value["caller"] != principal.id:
+        async with database.acting(principal) as connection:
+            await record(connection, Act(principal, "audit_read", value["run"], {"what": "trace"}))
     return value
 
 

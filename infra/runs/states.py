@@ -8,6 +8,7 @@ import orjson
 
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import Caller, GraphHost, Json, StateQuery, Update
+from fiel.infra.ledger.acts import Act, record
 from fiel.infra.runs.errors import BadRequest, Conflict
 from fiel.infra.runs.names import checkpoint_thread, new_id, place, thread_ref
 from fiel.infra.runs.rows import Connection, Row, fetch, jsonb, one, run
@@ -71,6 +72,7 @@ class States:
             query = self._query(caller, thread_id, graph_id, thread["config"], checkpoint)
             written = await self._host.update(query, updates)
             await self._keep(connection, query, thread_id)
+            await record(connection, _edit(query, thread_id, [updates]))
         return written
 
     async def create(self, caller: Caller, new: NewThread, supersteps: Sequence[Sequence[Update]]) -> Thread:
@@ -83,6 +85,7 @@ class States:
             try:
                 await self._host.update_many(query, supersteps)
                 await self._keep(connection, query, thread_id)
+                await record(connection, _edit(query, thread_id, supersteps))
             except BaseException:
                 await self._host.delete_thread(query.thread)
                 raise
@@ -145,6 +148,12 @@ def _graph_id(metadata: Mapping[str, Any], thread_id: UUID) -> str:
             hint="Make a run on it first, or create it with metadata.graph_id",
         )
     return graph_id
+
+
+def _edit(query: StateQuery, thread_id: UUID, supersteps: Sequence[Sequence[Update]]) -> Act:
+    """What an act says of an edited state: which node was spoken for, never with which values."""
+    nodes = [update.as_node for step in supersteps for update in step]
+    return Act(query.caller.principal, "state_edit", str(thread_id), {"graph": query.graph_id, "as": nodes})
 
 
 def _storage(thread_id: UUID, rows: Sequence[Row]) -> Json:

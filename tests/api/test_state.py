@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from langgraph_sdk.errors import APIStatusError, BadRequestError, ConflictError, NotFoundError
 
@@ -94,6 +95,18 @@ async def test_an_update_is_as_if_a_node_had_made_it(client) -> None:
     assert (thread["values"], thread["status"]) == ({"steps": ["x"]}, "interrupted")
     await ann.threads.update_state(thread_id, {"steps": ["y"]}, as_node="c")
     assert (await ann.threads.get(thread_id))["status"] == "idle"
+
+
+async def test_an_edit_is_an_act_of_the_ledger(client, database_urls: Urls) -> None:
+    ann = await client()
+    thread_id = (await ann.threads.create(graph_id="chain"))["thread_id"]
+    await ann.threads.update_state(thread_id, {"steps": ["secret"]}, as_node="a")
+    with psycopg.connect(database_urls.runtime) as connection:
+        connection.execute("SELECT set_config('app.tenant', %s, true)", (ANN.tenant,))
+        rows = connection.execute("SELECT convert_from(body, 'utf8') FROM fiel.acts WHERE kind = 'state_edit'")
+        [(body,)] = rows.fetchall()
+    assert thread_id in body
+    assert "secret" not in body
 
 
 async def test_an_update_of_an_older_checkpoint_forks(client) -> None:

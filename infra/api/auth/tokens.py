@@ -15,6 +15,7 @@ from typing import Any, cast
 from psycopg.rows import class_row
 
 from fiel.infra.database.connect import Database
+from fiel.infra.ledger.acts import Act, record
 from fiel.tools.errors import NotPermitted, UsageError
 from fiel.tools.principal import ROLES, Principal, Role
 from fiel.tools.sql import load
@@ -98,7 +99,9 @@ class Tokens:
         if not holder.roles:
             raise UsageError("a token without a role may nothing", where="--role")
         async with self._database.acting(by) as connection:
-            return await self._insert(connection, holder, seconds, None)
+            made = await self._insert(connection, holder, seconds, None)
+            await record(connection, Act(by, "token_create", made[1].id, _facts(made[1])))
+        return made
 
     async def all(self, by: Principal, *, dead: bool = False) -> Sequence[Token]:
         """The tokens of the caller's tenant, the oldest first; with `dead` also those expired and revoked."""
@@ -111,7 +114,9 @@ class Tokens:
         """Make a token useless at once. Raises TokenNotFound, NotPermitted."""
         _administers(by)
         async with self._database.acting(by) as connection:
-            return await self._one(connection, "revoke", by, id)
+            ended = await self._one(connection, "revoke", by, id)
+            await record(connection, Act(by, "token_revoke", ended.id, {"holder": ended.principal}))
+        return ended
 
     async def rotate(
         self, by: Principal, id: str, *, seconds: float | None = None, grace: float = 0.0
@@ -125,7 +130,9 @@ class Tokens:
             old = await self._one(connection, "one", by, id)
             await connection.execute(self._sql["expire"], {"tenant": by.tenant, "id": uuid.UUID(id), "grace": grace})
             holder = Principal(old.tenant, old.principal, frozenset(old.groups), _known(old.roles))
-            return await self._insert(connection, holder, seconds, uuid.UUID(id))
+            made = await self._insert(connection, holder, seconds, uuid.UUID(id))
+            await record(connection, Act(by, "token_rotate", old.id, {"by": made[1].id, **_facts(made[1])}))
+        return made
 
     async def first(self, by: Principal, holder: Principal) -> str | None:
         """The first administrator's token of a tenant; None where there ever was one."""
@@ -134,7 +141,9 @@ class Tokens:
             row = await (await connection.execute(self._sql["has_administrator"], (by.tenant,))).fetchone()
             if row and row[0]:
                 return None
-            return (await self._insert(connection, holder, None, None))[0]
+            secret, made = await self._insert(connection, holder, None, None)
+            await record(connection, Act(by, "token_create", made.id, _facts(made)))
+        return secret
 
     async def _insert(
         self, connection: Any, holder: Principal, seconds: float | None, rotates: uuid.UUID | None
@@ -160,6 +169,12 @@ class Tokens:
         if row is None:
             raise TokenNotFound(f"there is no live token {id}", hint="`fiel token list` shows them")
         return cast("Token", row)
+
+
+def _facts(token: Token) -> dict[str, Any]:
+    """What an act says of a new token."""
+    until = token.expires_at.isoformat() if token.expires_at else None
+    return {"holder": token.principal, "groups": token.groups, "roles": token.roles, "expires": until}
 
 
 def _administers(by: Principal) -> None:

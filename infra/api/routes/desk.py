@@ -13,7 +13,6 @@ from fiel.infra.api.wire.common import Json
 from fiel.infra.api.wire.desk import Asked, Checked, Required, Searched
 from fiel.infra.corpus.least import require_policy
 from fiel.infra.desk import operations
-from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.runs.errors import NotFound
 from fiel.tools.errors import NotPermitted, UsageError
 
@@ -43,7 +42,7 @@ async def search(body: Searched, caller: Calling, service: Serving) -> Response:
 @router.get("/runs/{run}/trace", response_model=Json)
 async def trace(run: str, caller: Calling, service: Serving) -> Response:
     """The hops of a run: one's own, or any of the tenant for administrators, auditors and developers."""
-    return reply(await operations.trace(PostgresStore(service.database.system), caller.principal, run))
+    return reply(await operations.read_trace(service.database, caller.principal, run))
 
 
 @router.get("/policies", response_model=list[Json])
