@@ -1,7 +1,7 @@
 """What a graph is built from: ports, each already wrapped by the composition root (recorded, limited in time)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fiel.policies.types import Policies
 from fiel.tools.chat import Chat
@@ -10,6 +10,7 @@ from fiel.tools.errors import UsageError
 from fiel.tools.judge import Judge
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.rerank import Reranker
+from fiel.tools.review import Nobody, Reviews
 from fiel.tools.search import Search
 from fiel.tools.vault import Vault
 
@@ -30,6 +31,8 @@ class Services:
     rerank: Reranker
     search: Search
     vault: Vault
+    reviews: Reviews = field(default_factory=Nobody)
+    """Whom a run can ask that needs a review."""
     timeout: float = 60.0
     """Longest time for one hop, seconds."""
 

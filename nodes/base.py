@@ -1,11 +1,12 @@
 """What the nodes share: types of their calls, the words of a turn, verdicts as plain data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from fiel.policies.types import Decision, Verdict
+from fiel.policies.types import Decision, Stage, Verdict
+from fiel.tools.vault import Vault
 
 State = Mapping[str, Any]
 Update = dict[str, Any]
@@ -62,3 +63,11 @@ def plain(verdicts: Iterable[Verdict], *, spans: bool) -> list[dict[str, Any]]:
 def found(decision: Decision) -> bool:
     """Whether any verdict of the decision has spans."""
     return any(verdict.spans for verdict in decision.verdicts)
+
+
+async def due(
+    vault: Vault, run: str, stage: Stage, subject: str, parts: Sequence[str], decision: Decision
+) -> dict[str, Any]:
+    """The channel `review` where a guard wants one: of what (`subject`, a digest), why, and what was found."""
+    found = await vault.put(run, {"parts": list(parts), "verdicts": plain(decision.verdicts, spans=True)})
+    return {"stage": stage, "subject": subject, "reason": decision.reason, "found": found, "status": "due"}

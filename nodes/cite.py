@@ -30,6 +30,31 @@ def cited(text: str, passages: Sequence[Passage], language: str, *, cut: bool) -
     return tuple(sentence for sentence in found if sentence.text)
 
 
+def rewritten(text: str, citations: Sequence[dict[str, Any]], passages: Sequence[Passage]) -> tuple[DraftSentence, ...]:
+    """The sentences of a text that a person has written over an answer: its markers mean that answer's citations.
+
+    A marker that the answer did not have gives no quote, and what cites nothing will not be supported.
+    """
+    quotes: dict[int, Quote] = {}
+    for number, citation in enumerate(citations, start=1):
+        for index, passage in enumerate(passages):
+            if (passage["version"], passage["chunk"]) == (citation["version"], citation["chunk"]):
+                start, end = citation["start"] - passage["start"], citation["end"] - passage["start"]
+                quotes[number] = Quote(index, start, end)
+                break
+    shown = _after_stop(text)
+    found = []
+    for span in sentences(shown):
+        numbers = _numbers(span.of(shown))
+        bare = _MARKER.sub("", span.of(shown)).strip()
+        found.append(DraftSentence(bare, tuple(quotes[one] for one in dict.fromkeys(numbers) if one in quotes)))
+    return tuple(sentence for sentence in found if sentence.text)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for match in _MARKER.finditer(text) for number in re.findall(r"\d+", match.group(1))]
+
+
 def unmarked(text: str) -> str:
     """Text of a document whose own `[3]` can be taken for no marker: `(3)`. Quotes stay as they are."""
     return _LOOKALIKE.sub(r"(\1)", text)
@@ -41,7 +66,7 @@ def _after_stop(text: str) -> str:
 
 
 def _sentence(text: str, passages: Sequence[Passage]) -> DraftSentence:
-    numbers = [int(number) for match in _MARKER.finditer(text) for number in re.findall(r"\d+", match.group(1))]
+    numbers = _numbers(text)
     bare = _MARKER.sub("", text).strip()
     wanted = content(bare)
     named = [number - 1 for number in dict.fromkeys(numbers) if 0 < number <= len(passages)]

@@ -7,10 +7,11 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, asked, found, plain
+from fiel.nodes.base import State, Update, asked, due, found, plain
 from fiel.nodes.sift import sift
 from fiel.nodes.turns import Said, opened, put_right, remembered, taken_up
-from fiel.policies.types import HELD, Bundle, Policies
+from fiel.policies.types import Bundle, Policies
+from fiel.tools.canonical import digest_trusted
 from fiel.tools.errors import CollectionNotFound
 from fiel.tools.principal import Principal, Role
 from fiel.tools.record import Callers, Recorder
@@ -32,6 +33,7 @@ BLANK: Update = {
     "draft": "",
     "judgement": {},
     "checked": {},
+    "review": {},
     "verdicts": [],
     "details": [],
     "failure": "",
@@ -120,8 +122,12 @@ class GuardInput:
             "verdicts": plain(decision.verdicts, spans=case.principal.sees_unreleased),
             "details": details,
         }
-        if decision.action in HELD:
-            return {**update, "reason": decision.reason if decision.action == "block" else "review_unavailable"}
+        if decision.action == "block":
+            return {**update, "reason": decision.reason}
+        if decision.action == "review":
+            update["review"] = await due(
+                self.vault, case.run, "input", digest_trusted(decision.parts[0]), [case.text], decision
+            )
         return {**update, "question": decision.parts[0], "history": await self._history(case.state, bundle, facts)}
 
     async def _history(self, state: State, bundle: Bundle, facts: Mapping[str, Any]) -> list[Said]:

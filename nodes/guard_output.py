@@ -7,13 +7,19 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, found, plain
+from fiel.nodes.base import State, Update, due, found, plain
 from fiel.nodes.cite import Composed, compose
 from fiel.nodes.prompts import Prompts
 from fiel.policies.types import HELD, Bundle, Decision, Policies
 from fiel.tools.errors import NotProven
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
+
+
+def written_by_reviewer(state: State) -> bool:
+    """Whether the draft is a reviewer's own: they are not asked about it again, but what blocks it still does."""
+    review = state["review"]
+    return bool(review.get("status") == "edited" and review.get("draft") == state["draft"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,14 @@ class GuardOutput:
         seen = self.callers.principal(config).sees_unreleased
         update: Update = {"verdicts": [*state["verdicts"], *plain(decision.verdicts, spans=seen)]}
         checked = {"draft": state["draft"], "action": decision.action, "policy": bundle.version, "released": ""}
-        if decision.action in HELD:
-            reason = decision.reason if decision.action == "block" else "review_unavailable"
-            return {**update, "checked": checked, "reason": reason}
+        if decision.action == "block":
+            return {**update, "checked": checked, "reason": decision.reason}
         masked = await self._masked(bundle, composed, decision, facts)
         released = await self.vault.put(run, masked)
-        return {**update, "checked": {**checked, "released": released}, "draft": released}
+        update |= {"checked": {**checked, "released": released}, "draft": released}
+        if decision.action == "review" and not written_by_reviewer(state):
+            update["review"] = await due(self.vault, run, "output", released, composed.parts, decision)
+        return update
 
     async def _masked(
         self, bundle: Bundle, composed: Composed, decision: Decision, facts: dict[str, Any]
@@ -58,5 +66,5 @@ class GuardOutput:
             return {**composed.content, "verdicts": verdicts}
         texts = [sentence["text"] for sentence in composed.content["sentences"]]
         again = await self.policies.check(bundle, "output", texts, facts)
-        sentences = again.parts if again.action not in HELD else [""] * len(texts)
+        sentences = again.parts if again.action not in HELD or again.action == decision.action else [""] * len(texts)
         return {**composed.masked(decision.parts, sentences), "verdicts": verdicts}

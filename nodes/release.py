@@ -34,7 +34,7 @@ class Release:
         content = await self.vault.get(run, state["draft"])
         if content is None:
             raise NotProven("the draft is not in the vault", where="release")
-        reason = "edited" if edited else "ok"
+        reason = "edited" if edited else proof.reviewed(entries) or "ok"
         return {
             "outcome": "answered",
             "reason": reason,

@@ -20,10 +20,12 @@ from fiel.nodes.generate import Generate
 from fiel.nodes.guard_context import GuardContext
 from fiel.nodes.guard_input import BLANK, GuardInput
 from fiel.nodes.guard_output import GuardOutput
+from fiel.nodes.hold import Hold
 from fiel.nodes.judge import Judge
 from fiel.nodes.release import Release
 from fiel.nodes.rerank import Rerank
 from fiel.nodes.retrieve import Retrieve
+from fiel.nodes.review import Review
 from fiel.nodes.rewrite import Rewrite
 from fiel.policies.types import Policies
 from fiel.tools.record import Node
@@ -52,6 +54,8 @@ def build(services: Services, checkpointer: BaseCheckpointSaver[Any] | None = No
         routes.after_generate,
         routes.after_judge,
         routes.after_guard_output,
+        routes.after_hold,
+        routes.after_review,
         routes.after_release,
     ):
         graph.add_conditional_edges(route.__name__.removeprefix("after_"), _Branch(route), _ends(route))
@@ -97,6 +101,8 @@ def _nodes(services: Services) -> dict[str, Node]:
         "generate": Generate(chat, prompts, recorder, vault),
         "judge": Judge(services.judge, recorder, vault),
         "guard_output": GuardOutput(callers, policies, prompts, recorder, vault),
+        "hold": Hold(policies, recorder, services.reviews, vault),
+        "review": Review(callers, recorder, services.reviews, vault),
         "release": Release(callers, recorder, vault),
         "abstain": End("abstained", policies, recorder),
         "refuse": End("refused", policies, recorder),

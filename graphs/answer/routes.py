@@ -6,11 +6,13 @@ from typing import Any, Literal
 State = Mapping[str, Any]
 
 
-def after_guard_input(state: State) -> Literal["rewrite", "refuse", "fail"]:
+def after_guard_input(state: State) -> Literal["rewrite", "hold", "refuse", "fail"]:
     """A guard that fails refuses: closed, not open. Without the database nothing was asked of it yet."""
     if state.get("failure") == "database_unavailable":
         return "fail"
-    return "refuse" if state.get("failure") or state.get("reason") else "rewrite"
+    if state.get("failure") or state.get("reason"):
+        return "refuse"
+    return "hold" if state["review"] else "rewrite"
 
 
 def after_rewrite(state: State) -> Literal["retrieve", "abstain", "fail"]:
@@ -48,17 +50,39 @@ def after_generate(state: State) -> Literal["judge", "rewrite", "fail"]:
     return "judge" if state["draft"] else "rewrite"
 
 
-def after_judge(state: State) -> Literal["guard_output", "rewrite", "fail"]:
-    """Not satisfied: another attempt, which `rewrite` ends where there is none."""
+def after_judge(state: State) -> Literal["guard_output", "rewrite", "abstain", "fail"]:
+    """Not satisfied: another attempt, which `rewrite` ends where there is none. A person's text is not tried again."""
     if state.get("failure"):
         return "fail"
-    return "guard_output" if state["judgement"].get("satisfied") else "rewrite"
+    if state["judgement"].get("satisfied"):
+        return "guard_output"
+    return "abstain" if state["review"].get("status") == "edited" else "rewrite"
 
 
-def after_guard_output(state: State) -> Literal["release", "refuse"]:
-    """Only what the checks passed goes on."""
-    passed = not state.get("failure") and state["checked"].get("released")
-    return "release" if passed else "refuse"
+def after_guard_output(state: State) -> Literal["release", "hold", "refuse"]:
+    """Only what the checks passed goes on, and what they want reviewed goes to a person first."""
+    if state.get("failure") or not state["checked"].get("released"):
+        return "refuse"
+    return "hold" if state["review"].get("status") == "due" else "release"
+
+
+def after_hold(state: State) -> Literal["review", "refuse", "fail"]:
+    """Where nobody can be asked, the run is refused."""
+    if state.get("failure"):
+        return "fail"
+    return "review" if state["review"].get("status") == "asked" else "refuse"
+
+
+def after_review(state: State) -> Literal["rewrite", "judge", "release", "refuse", "fail"]:
+    """An approved question is searched, an approved draft released, an edited one judged and checked again."""
+    if state.get("failure"):
+        return "fail"
+    status, stage = state["review"].get("status"), state["review"].get("stage")
+    if status == "edited":
+        return "judge"
+    if status != "approved":
+        return "refuse"
+    return "rewrite" if stage == "input" else "release"
 
 
 def after_release(state: State) -> Literal["__end__", "fail"]:

@@ -73,6 +73,8 @@ class State(TypedDict, total=False):
     """Digests, labels and scores; sentences only once the answer is released."""
     checked: dict[str, Any]
     """What `guard_output` passed: digest of the draft it saw and of the one it left."""
+    review: dict[str, Any]
+    """What a person is asked about and what they have decided: digests and codes; empty where nobody is asked."""
     verdicts: list[dict[str, Any]]
     details: list[str]
     """Digests of what the verdicts found, in the vault."""

@@ -14,8 +14,8 @@ from fiel.graphs.answer.state import Outcome
 from fiel.nodes.base import text_of
 
 OUTCOMES = frozenset(get_args(Outcome))
-ENDS = frozenset(name for name, hop in HOPS.items() if hop.terminal)
-"""The hops that speak to the caller."""
+ENDS = frozenset(name for name, hop in HOPS.items() if hop.terminal) | {"hold"}
+"""The hops that speak to the caller: those that end a run, and the one that says that a person reviews."""
 ANSWERED = "answered"
 _ASKING = (None, "__start__", "guard_input")
 """Where the caller's own words come from: the state, the input, and the hop that redacts them."""

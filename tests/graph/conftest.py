@@ -28,6 +28,7 @@ from fiel.tools.errors import CollectionNotFound
 from fiel.tools.judge import Judgement, SentenceJudgement
 from fiel.tools.principal import Principal, local_administrator
 from fiel.tools.rerank import Ranking
+from fiel.tools.review import MemoryReviews
 from fiel.tools.search import CollectionInfo, Passage, SearchRequest
 
 DRAFT = "The vault holds the secret word xylophone-7731."
@@ -148,6 +149,7 @@ class House:
     recorder: LedgerRecorder
     graph: Graph
     services: Services
+    reviews: MemoryReviews = field(default_factory=MemoryReviews)
 
     async def ask(self, question: str = "What does the vault hold?", **more: Any) -> dict[str, Any]:
         return await self.graph.ainvoke(

@@ -154,7 +154,7 @@ async def test_a_check_that_blocks_refuses_the_run(house: House) -> None:
 @pytest.mark.parametrize("stage", ["input", "output"])
 async def test_what_nobody_can_review_is_refused(house: House, stage: Any) -> None:
     async def review() -> Any:
-        return Decision("review", (), ("",), "personal_data")
+        return Decision("review", (), ("What?",) if stage == "input" else (f"{DRAFT} [1]", DRAFT), "personal_data")
 
     house.policies.broken, house.policies.fault = stage, review
     state = await house.ask()

@@ -20,7 +20,7 @@ MODES = ["values", "updates", "debug", "tasks", "checkpoints", "messages", "cust
 WITHHELD = ["unsupported", "not_answered", "context", "output", "crash"]
 HOPS = [
     "guard_input", "rewrite", "retrieve", "rerank", "guard_context", "generate",
-    "judge", "guard_output", "release", "abstain", "refuse", "fail",
+    "judge", "guard_output", "release", "abstain", "refuse", "fail", "hold", "review",
 ]  # fmt: skip
 
 ENDS = {"abstain", "refuse", "fail"}
