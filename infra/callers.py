@@ -13,6 +13,10 @@ KEY = "fiel_principal"
 """Where the principal stands in `config["configurable"]`: an object, so nothing that a client sends can be it."""
 
 
+RUN = "fiel_run"
+"""Where the id of the service's run stands, beside the principal; no client can set it."""
+
+
 class NotAuthenticated(FielError):
     """Nobody is authenticated."""
 

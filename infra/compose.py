@@ -24,6 +24,8 @@ from fiel.infra.ledger import effects, keys
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.vault import LedgerVault
+from fiel.infra.runs.reviews import KeptReviews
+from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
 from fiel.infra.telemetry.mlflow import Mlflow
 from fiel.infra.telemetry.shipper import Shipper
@@ -246,6 +248,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             rerank=effects.RecordedReranker(models.reranker(pairs, embedded_by)),
             search=effects.RecordedSearch(corpus.index),
             vault=LedgerVault(recorder),
+            reviews=effects.RecordedReviews(KeptReviews(database, Sealer(cipher(settings)), settings.review_hours)),
             timeout=settings.timeout,
         )
         threads = _Threads(settings, services, database, owner_url(settings))

@@ -72,6 +72,9 @@ class Settings:
     webhook_secret: str = setting(
         "", "Secret that signs webhooks; empty: one in keys/webhook.key, made when it is first needed.", secret=True
     )
+    review_roles: str = setting("auditor", "Roles that may decide about what waits for a person, by comma.")
+    review_hours: float = setting(72.0, "Hours after which what nobody has decided is refused.")
+    review_self: int = setting(0, "1: who asked may decide about their own question; 0: somebody else must.")
     rate: int = setting(600, "Requests a minute that a principal may make of one API process; 0: any number.")
     max_file_mb: int = setting(64, "Largest file that is ingested, in MiB.")
     max_text_mb: int = setting(16, "Largest extracted text of one document, in MiB.")

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from fiel.graphs.answer.graph import NAME
-from fiel.infra.callers import KEY
+from fiel.infra.callers import KEY, RUN
 from fiel.infra.hosts import describe, keep
 from fiel.infra.hosts.hosted import Hosted
 from fiel.infra.hosts.plan import Graph
@@ -67,7 +67,7 @@ class OwnHost:
         _may(order)
         graph = _unshared(await self._graph(order.graph_id))
         principal = order.caller.principal
-        hosted = Hosted(graph, view_of(principal, order.stream_modes), {KEY: principal})
+        hosted = Hosted(graph, view_of(principal, order.stream_modes), {KEY: principal, RUN: order.run_id})
         stream = hosted.run(order)
         async with aclosing(stream):
             async for event in stream:

@@ -21,6 +21,7 @@ from fiel.tools.errors import FielError
 from fiel.tools.judge import Judge, Judgement
 from fiel.tools.principal import Principal
 from fiel.tools.rerank import Ranking, Reranker
+from fiel.tools.review import Case, Reviews, Ruling
 from fiel.tools.search import CollectionInfo, Passage, Search, SearchRequest
 
 T = TypeVar("T")
@@ -318,6 +319,21 @@ class RecordedPolicies:
 def _decision(decision: Decision) -> bytes:
     """Without milliseconds: they differ from run to run and decide nothing."""
     return encode(replace(decision, verdicts=tuple(replace(verdict, ms=0) for verdict in decision.verdicts)))
+
+
+class RecordedReviews:
+    """`Reviews`: that somebody was asked, and what was decided. The reviewer's words are contents like any other."""
+
+    def __init__(self, port: Reviews) -> None:
+        self._port = port
+
+    async def ask(self, config: Mapping[str, Any], case: Case) -> str | None:
+        asked = {"stage": case.stage, "subject": case.subject, "reason": case.reason, "policy": case.policy}
+        return await _effect("review", lambda: encode(asked), self._port.ask(config, case), encode)
+
+    async def ruling(self, principal: Principal, review: str) -> Ruling | None:
+        asked = {"principal": _who(principal), "review": review}
+        return await _effect("ruling", lambda: encode(asked), self._port.ruling(principal, review), encode)
 
 
 def recorded_chats(chats: Mapping[str, Chat]) -> dict[str, Chat]:

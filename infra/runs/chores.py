@@ -10,6 +10,7 @@ from fiel.infra.runs.crons import Crons, Firing
 from fiel.infra.runs.deadlines import Due
 from fiel.infra.runs.expiry import Expiry
 from fiel.infra.runs.names import new_id
+from fiel.infra.runs.reviewing import Reviewing
 from fiel.infra.runs.spec import Asker, Basis, asker, spec_of
 from fiel.tools.errors import FielError
 
@@ -28,16 +29,29 @@ Lives = Callable[[Asker], Awaitable[bool]]
 class Chores:
     """What an engine does by the clock."""
 
-    def __init__(self, engine: "Engine", assistants: Assistants, crons: Crons, expiry: Expiry, lives: Lives) -> None:
+    def __init__(
+        self,
+        engine: "Engine",
+        assistants: Assistants,
+        crons: Crons,
+        expiry: Expiry,
+        lives: Lives,
+        reviewing: Reviewing,
+    ) -> None:
         self._engine = engine
         self._assistants = assistants
         self._crons = crons
         self._expiry = expiry
         self._lives = lives
+        self._reviewing = reviewing
 
     async def run(self) -> None:
         """Until cancelled."""
-        await asyncio.gather(self._again(CRONS, self.fire), self._again(EXPIRY, self._expiry.sweep))
+        await asyncio.gather(
+            self._again(CRONS, self.fire),
+            self._again(EXPIRY, self._expiry.sweep),
+            self._again(EXPIRY, self._reviewing.expire),
+        )
 
     async def _again(self, every: float, act: Callable[[], Awaitable[int]]) -> None:
         while True:

@@ -14,6 +14,7 @@ from fiel.infra.runs.deadlines import Deadlines
 from fiel.infra.runs.engine import Bounds, Engine
 from fiel.infra.runs.expiry import Expiry
 from fiel.infra.runs.items import Items
+from fiel.infra.runs.reviewing import Reviewing, rules
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.runs.spec import Asker
 from fiel.infra.runs.threads import Threads
@@ -38,7 +39,8 @@ def engine(
 
     threads = Threads(database, host, sealer, made.stop_thread)
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
-    made.chores = Chores(made, assistants, Crons(database, assistants, sealer), expiry, lives)
+    reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
+    made.chores = Chores(made, assistants, Crons(database, assistants, sealer), expiry, lives, reviewing)
     return made
 
 

@@ -1,4 +1,6 @@
-"""What is due: threads and items that expire, crons that fire. Ids only; whoever takes one acts as its owner.
+"""What is due: threads, items and reviews whose time is over, crons that fire.
+
+Ids only; whoever takes one acts as its owner.
 
 Triggers keep the table: a thing that was dealt with loses its deadline or gets the next one.
 """
@@ -12,7 +14,7 @@ from fiel.infra.runs.rows import fetch, run
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
 
-Kind = Literal["thread", "cron", "item"]
+Kind = Literal["thread", "cron", "item", "review"]
 
 LEASE = 60.0
 """Seconds after which what was taken and not dealt with is due again."""

@@ -84,6 +84,9 @@ ACTIONS: Mapping[str, Action] = {
     "POST /store/items/search": ("store", "search"),
     "POST /store/namespaces": ("store", "list_namespaces"),
     # fiel's own graph alone has these, and it is never served beside handlers.
+    "GET /reviews": _SEARCH,
+    "GET /reviews/{review_id}": _READ,
+    "POST /reviews/{review_id}": _UPDATE,
     "POST /fiel/ask": _RUN,
     "POST /fiel/search": ("store", "search"),
     "GET /fiel/runs/{run}/trace": _READ,

@@ -13,6 +13,7 @@ NAMES = (
     "threads",
     "state",
     "store",
+    "reviews",
     "desk",
 )
 """Modules whose routers the application includes, in this order."""

@@ -4,9 +4,13 @@ from fiel.infra.api.service import Service
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.crons import Crons
 from fiel.infra.runs.items import Items
+from fiel.infra.runs.reviewing import Reviewing, rules
 from fiel.infra.runs.sealed import Sealer
+from fiel.infra.runs.spec import Asker
 from fiel.infra.runs.states import States
 from fiel.infra.runs.threads import Threads
+from fiel.tools.errors import CollectionNotFound
+from fiel.tools.principal import Principal
 
 
 def assistants_of(service: Service) -> Assistants:
@@ -27,3 +31,21 @@ def crons_of(service: Service) -> Crons:
 
 def items_of(service: Service) -> Items:
     return Items(service.database, Sealer(service.cipher), service.meaning)
+
+
+def reviewing_of(service: Service) -> Reviewing:
+    tokens, house = service.authenticator.tokens, service.house
+
+    async def lives(who: Asker) -> bool:
+        return who.kind != "token" or await tokens.lives(who.credential)
+
+    async def readable(reviewer: Principal, collection: str) -> bool:
+        if house is None:
+            return True
+        try:
+            await house.corpus.index.collection(reviewer, collection)
+        except CollectionNotFound:
+            return False
+        return True
+
+    return Reviewing(service.engine.runs, Sealer(service.cipher), rules(service.settings), lives, readable)
