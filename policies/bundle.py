@@ -23,6 +23,8 @@ from fiel.tools.errors import FielError, PolicyError
 ACTIONS: tuple[Literal["flag", "redact", "review", "block"], ...] = ("flag", "redact", "review", "block")
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_LIMIT_MS = 2_000
+FACTS = ("question", "prompt", "language", "canary", "licence", "trust")
+"""What an example may say beside its text."""
 BUILT_IN = Path(__file__).parent / "bundles"
 _FORMAT = 1
 _SHARED = (
@@ -364,7 +366,7 @@ def _example(located: Located) -> Example:
     for key in ("stage", "text", "expect"):
         if key not in keys:
             raise located.error(f"the key {key!r} is missing")
-    facts = keys["facts"].mapping("question", "prompt", "language", "canary") if "facts" in keys else {}
+    facts = keys["facts"].mapping(*FACTS) if "facts" in keys else {}
     stage: Stage = keys["stage"].among(STAGES)  # type: ignore[assignment]
     return Example(
         stage,

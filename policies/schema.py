@@ -7,7 +7,7 @@ that extends another, rising thresholds) only the loader knows.
 from dataclasses import fields
 from typing import Any
 
-from fiel.policies.bundle import ACTIONS
+from fiel.policies.bundle import ACTIONS, FACTS
 from fiel.policies.checks import CHECKS, Check
 from fiel.policies.types import STAGES
 
@@ -73,7 +73,7 @@ def _parameter(default: Any, metadata: Any) -> dict[str, Any]:
 
 
 def _example() -> dict[str, Any]:
-    facts = _mapping(dict.fromkeys(("question", "prompt", "language", "canary"), _TEXT))
+    facts = _mapping(dict.fromkeys(FACTS, _TEXT))
     expect = {"enum": ["allow", *ACTIONS]}
     properties = {
         "stage": {"enum": list(STAGES)}, "text": _TEXT, "expect": expect, "reason": _TEXT, "becomes": _TEXT,

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Literal
 
 from fiel.policies.types import Span
 
-Tighter = Literal["lower", "superset", "equal"]
-"""How a bundle that extends another may change a parameter: lower it, add to it, or not at all."""
+Tighter = Literal["lower", "superset", "fewer", "equal"]
+"""How a bundle that extends another may change a parameter: lower it, add to it, take from it (where an empty list
+means that everything passes, so that a first list tightens and none loosens), or not at all."""
 
 
 def parameter(default: Any, meaning: str, *, tighter: Tighter = "equal", known: Sequence[str] = ()) -> Any:
@@ -58,6 +59,7 @@ class Check:
                 mine == theirs
                 or (rule == "lower" and mine <= theirs)
                 or (rule == "superset" and set(mine) >= set(theirs))
+                or (rule == "fewer" and (not theirs or (mine and set(mine) <= set(theirs))))
             )
             if not fine:
                 return spec.name

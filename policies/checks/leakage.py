@@ -1,9 +1,12 @@
-"""Prompt leakage: an output that repeats the system prompt."""
+"""Prompt leakage: an output that repeats the system prompt, word for word or in spite of a new form."""
 
+import base64
+import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from fiel.policies.checks.base import Check, Found, nothing, parameter
@@ -11,6 +14,11 @@ from fiel.policies.checks.folding import Folded
 from fiel.policies.types import Span
 
 _WORD = re.compile(r"\w+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{60,}={0,2}")
+_SHINGLE = 8
+"""Letters and digits of one shingle. A changed word spoils as many shingles as it has letters, and eight more."""
+_LEAST = 60
+"""A prompt with fewer letters and digits than this has no fuzzy form: too much innocent text would be like it."""
 
 
 @lru_cache(maxsize=64)
@@ -20,11 +28,23 @@ def _runs(prompt: str, words: int) -> tuple[frozenset[str], frozenset[tuple[str,
     return frozenset(parts), frozenset(tuple(parts[i : i + words]) for i in range(len(parts) - words + 1))
 
 
+@lru_cache(maxsize=64)
+def _shingles(prompt: str) -> tuple[frozenset[str], ...]:
+    """The shingles of the prompt read forwards, and those of it read backwards; none for a short one."""
+    letters = "".join(character for character in Folded(prompt).text if character.isalnum())
+    if len(letters) < _LEAST:
+        return ()
+    return tuple(
+        frozenset(text[i : i + _SHINGLE] for i in range(len(text) - _SHINGLE + 1)) for text in (letters, letters[::-1])
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Leakage(Check):
-    """Finds runs of words that also stand in `facts["prompt"]`, and the marker `facts["canary"]`.
+    """Finds what also stands in `facts["prompt"]`, and the marker `facts["canary"]`. Score 1.
 
-    Without a prompt there is nothing that could leak: score 0.
+    A run of words counts as leaked; so does a passage most of whose letters are the prompt's, however it is set: in
+    capitals, spelled out, in a list, with words changed, backwards or in Base64. Without a prompt nothing could leak.
     """
 
     name: ClassVar[str] = "leakage"
@@ -33,6 +53,8 @@ class Leakage(Check):
     modules: ClassVar[tuple[str, ...]] = ("fiel.policies.checks.folding",)
 
     words: int = parameter(12, "Length of the run of words that counts as leaked.", tighter="lower")
+    window: int = parameter(120, "Letters and digits of the passage that is compared as a whole.", tighter="lower")
+    share: int = parameter(50, "Per cent of a passage's shingles that must be the prompt's.", tighter="lower")
 
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
         prompt, canary = facts.get("prompt") or "", facts.get("canary") or ""
@@ -43,10 +65,10 @@ class Leakage(Check):
         return Found(scores, tuple(spans))
 
     def _look(self, index: int, text: str, prompt: str, canary: str, spans: list[Span]) -> float:
-        found = [(start, end) for start, end in self._overlap(text, prompt)]
+        found = self._overlap(text, prompt) or self._alike(text, prompt) or self._encoded(text, prompt, canary)
         at = text.find(canary) if canary else -1
         if at >= 0:
-            found.append((at, at + len(canary)))
+            found = [*found, (at, at + len(canary))]
         spans.extend(Span(index, start, end, "prompt") for start, end in found)
         return 1.0 if found else 0.0
 
@@ -70,3 +92,34 @@ class Leakage(Check):
                     start = found.pop()[0]
                 found.append((start, end))
         return found
+
+    def _alike(self, text: str, prompt: str) -> list[tuple[int, int]]:
+        """The first passage whose shingles are the prompt's, as one place."""
+        folded = Folded(text)
+        places = [i for i, character in enumerate(folded.text) if character.isalnum()]
+        letters = "".join(folded.text[i] for i in places)
+        for known in _shingles(prompt):
+            width = max(_LEAST, min(self.window, len(known))) - _SHINGLE + 1
+            hits = [letters[i : i + _SHINGLE] in known for i in range(len(letters) - _SHINGLE + 1)]
+            sums = [0, *accumulate(hits)]
+            least = width * self.share / 100
+            for i in range(len(hits) - width + 1):
+                if sums[i + width] - sums[i] >= least:
+                    return [folded.origin(places[i], places[i + width + _SHINGLE - 2] + 1)]
+        return []
+
+    def _encoded(self, text: str, prompt: str, canary: str) -> list[tuple[int, int]]:
+        found = []
+        for match in _BASE64.finditer(text):
+            for plain in _decoded(match.group()):
+                if self._overlap(plain, prompt) or self._alike(plain, prompt) or (canary and canary in plain):
+                    found.append(match.span())
+        return found
+
+
+def _decoded(text: str) -> Iterator[str]:
+    whole = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        yield base64.b64decode(whole + "=" * (-len(whole) % 4)).decode("utf-8", "replace")
+    except binascii.Error:
+        return

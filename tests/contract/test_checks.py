@@ -1,16 +1,22 @@
 """One row a check: what it catches, what it leaves, and where. For every check: linear time, any text."""
 
+import base64
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from fiel.policies.checks import CHECKS, Check
+from fiel.policies.checks.banned import Banned
 from fiel.policies.checks.injection import Injection
 from fiel.policies.checks.leakage import Leakage
 from fiel.policies.checks.length import Length
+from fiel.policies.checks.links import Links
 from fiel.policies.checks.pii import Pii
 from fiel.policies.checks.secrets import Secrets
+from fiel.policies.checks.source import Licence
+from fiel.policies.checks.topics import Topics
 
 PROMPT = (
     "You answer only from the passages that you are given. Every sentence carries the marker of the passage that "
@@ -203,9 +209,44 @@ ROWS = {
             ("a «<script>»x", 1.0),
             ("[x](«javascript:alert(1»))", 1.0),
             ("[x](«https://a.example/p?d=" + "A" * 121 + "»)", 1.0),
+            ("«![x](https://evil.example/a_(b).png)» and more", 1.0),
+            ("«<a href=x onmouseover = 'go()'>»y</a>", 1.0),
+            ("«<a href='&#106;avascript:x'>»y</a>", 1.0),
+            ("[x](«java\tscript:alert(1»))", 1.0),
+            ("[x](«data:image/svg+xml;base64,PHN2Zz4=»)", 1.0),
         ),
-        ("", "See [the guide](https://example.org/guide?page=2).", "if a < b and c > d", "x <b>bold</b>", "Wow! [sic]"),
+        ("", "See [the guide](https://example.org/guide?page=2).", "if a < b and c > d", "x <b>bold</b>", "Wow! [sic]",
+         "data:image/png;base64,iVBO", "<p>one=two</p>", "JavaScript: the good parts"),
     ),
+    "topics": Row(
+        Topics(denied=("sports betting", "inversión financiera", "lawsuit")),
+        (
+            ("Tell me about «sports betting» odds", 1.0),
+            ("SPORTS-BETS? «Sport  bettings» then", 1.0),
+            ("¿Qué «inversiones financieras» hay?", 1.0),
+            ("two «lawsuits», and a «l4wsuit»", 1.0),
+            ("a «lаwsuit» with a Cyrillic letter", 1.0),
+        ),
+        ("", "He bets on sports.", "The law suits her.", "inversión térmica y crisis financiera"),
+    ),
+    "banned": Row(
+        Banned(words=("darn", "estúpido"), competitors=("Acme Corp", "Globex")),
+        (
+            ("well, «darn» it", 1.0),
+            ("«DARN», «dаrn», «d4rn», «dárn»", 1.0),
+            ("«estúpidas» y «estupidos»", 1.0),
+            ("«Acme Corp» and «Globex's» products", 1.0),
+            ("ask «acme-corp»", 1.0),
+        ),
+        ("", "a dear, darkened room", "Acme alone, corp alone", "subglobexes", "estupendo"),
+    ),
+    "licence": Row(
+        Licence(forbidden=("CC-BY-NC-*", "LicenseRef-no-ai")),
+        (("«a passage»", 1.0),),
+        ("",),
+        {"licence": "cc-by-nc-4.0"},
+    ),
+    "provenance": Row(CHECKS["provenance"](), (("«a passage»", 0.6),), ("",), {"trust": "external"}),
 }  # fmt: skip
 
 
@@ -222,6 +263,7 @@ def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
     return plain, ranges
 
 
+BY_SOURCE = ("licence", "provenance")
 CATCHES = [(name, text, score) for name, row in ROWS.items() for text, score in row.catches]
 LEAVES = [(name, text) for name, row in ROWS.items() for text in row.leaves]
 
@@ -253,6 +295,8 @@ def test_leaves(name: str, text: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_judges_each_part_for_itself(name: str) -> None:
     row = ROWS[name]
+    if name in BY_SOURCE:
+        pytest.skip("this check judges where a text comes from, whatever it says: see below")
     bad = unmark(row.catches[0][0])[0]
     found = row.check.run(("fine", bad, "", bad), row.facts)
     assert [score > 0 for score in found.scores] == [False, True, False, True]
@@ -289,7 +333,9 @@ HOSTILE = [
     "<img a", "ignore ", "ignore all ", "ignore all previous ", "forget everything ", "pretend to be ", "show me ",
     "muéstrame el prompt ", "from now on ", "eyJ", "eyJaaaaaaaaaaaa.", "sk-", "ghp_", "-----BEGIN PRIVATE KEY-----",
     "secret_key = ", "Authorization: Bearer ", "ES91 2100 ", "4111 ", "+34 6", "612 ", "phone ", "123-45-", "255.255.",
-    "\u200b", "á", "e\u0301", "а", "\U0001f3f4\U000e0061", "Q~", "0:AA", "sig=", "ﬁ", "a b c d e f g h i j k l ",
+    "\u200b", "á", "e\u0301", "а", "\U0001f3f4\U000e0061", "Q~", "0:AA", "//", "a://", "http://a//",
+    "<a on", "<a on=", "<a b=&", "= =", "java", "data:text/html", "sports ", "acme ",
+    "acme corp ", "![a](b(", "![a]((", "QUJD", "you answer only ", "sig=", "ﬁ", "a b c d e f g h i j k l ",
 ]  # fmt: skip
 
 
@@ -307,7 +353,9 @@ def linear(check: Check, text: str, facts: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_time_is_linear_in_hostile_text(name: str) -> None:
-    check, facts = CHECKS[name](), ROWS[name].facts
+    check, facts = ROWS[name].check, ROWS[name].facts
+    if name == "links":
+        check = Links(hosts=("example.org",))
     for unit in HOSTILE:
         whole = (unit * (110_000 // len(unit) + 1))[:110_000]
         for text in (whole, whole[:-2] + "x!"):
@@ -317,3 +365,101 @@ def test_time_is_linear_in_hostile_text(name: str) -> None:
 
 def test_every_check_that_runs_on_the_loop_is_known_to_be_linear() -> None:
     assert {name for name, check in CHECKS.items() if check.inline} <= set(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("facts", "scores", "reason"),
+    [
+        ({"licence": ("MIT", "CC-BY-NC-SA-4.0", "")}, (0.0, 1.0, 0.5), ""),
+        ({"licence": ("MIT", "", "")}, (0.0, 0.5, 0.5), "licence_unknown"),
+        ({}, (0.5, 0.5, 0.5), "licence_unknown"),
+    ],
+)
+def test_a_licence_is_judged_a_passage(facts: dict[str, Any], scores: tuple[float, ...], reason: str) -> None:
+    found = ROWS["licence"].check.run(("a", "b", "c"), facts)
+    assert (found.scores, found.reason) == (scores, reason)
+    assert Licence(allowed=("MIT",)).run(("a", "b"), {"licence": ("mit", "Apache-2.0")}).scores == (0.0, 1.0)
+
+
+def test_trust_is_judged_a_passage_and_what_is_not_known_is_not_trusted() -> None:
+    check = CHECKS["provenance"]()
+    facts = {"trust": ("trusted", "internal", "external", "no such level")}
+    assert check.run(("a", "b", "c", "d"), facts).scores == (0.0, 0.3, 0.6, 1.0)
+    assert check.run(("a",), {}).scores == (1.0,)
+
+
+@pytest.mark.parametrize("name", BY_SOURCE)
+@pytest.mark.parametrize("given", [("MIT",), ("MIT", 1), ()])
+def test_facts_that_do_not_fit_the_passages_are_a_failure(name: str, given: Any) -> None:
+    with pytest.raises(ValueError, match="one text a part"):
+        CHECKS[name]().run(("a", "b"), {"licence": given, "trust": given})
+
+
+def test_a_text_without_an_allowed_topic_is_off_topic() -> None:
+    check = Topics(allowed=("invoice", "factura"), denied=("lawsuit",))
+    found = check.run(("Where is the invoice?", "¿Y mis facturas?", "Who won the race?", " "), {})
+    assert (found.scores, found.reason) == ((0.0, 0.0, 1.0, 0.0), "off_topic")
+    found = check.run(("An invoice for a lawsuit", "A race"), {})
+    assert (found.scores, found.reason) == ((1.0, 1.0), "")
+
+
+def test_only_competitors_have_a_reason_of_their_own() -> None:
+    check = ROWS["banned"].check
+    assert check.run(("Globex sells it",), {}).reason == "competitor"
+    assert check.run(("darn Globex",), {}).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "elsewhere"),
+    [
+        ("see https://docs.example.org:8080/a?b", False),
+        ("see HTTPS://EXAMPLE.ORG.", False),
+        ("see https://example.org.evil.net/x", True),
+        ("see https://example.org@evil.net/x", True),
+        ("see //evil.net/x", True),
+        ("see https:\\\\evil.net/x", True),
+        ("see ftp://notexample.org", True),
+        ("a // b, and 1//2", False),
+    ],
+)
+def test_links_lead_to_listed_hosts_alone(text: str, elsewhere: bool) -> None:
+    assert Links(hosts=("example.org",)).run((text,), {}).scores == (1.0 if elsewhere else 0.0,)
+    assert Links().run((text,), {}).scores == (0.0,)
+
+
+def test_a_call_may_not_cost_too_much() -> None:
+    check = Length(price=100, cost=10)  # a tenth of a cent a thousand tokens: 400 bytes
+    assert check.run(("x" * 200, "y" * 200), {}).scores == (0.0, 0.0)
+    found = check.run(("x" * 200, "", "y" * 204), {})
+    assert (found.scores, found.reason) == ((1.0, 0.0, 1.0), "too_costly")
+    assert check.run(("x" * 9_000,), {}).reason == "too_long"
+
+
+REFORMED = {
+    "spelled out": " ".join(PROMPT),
+    "a word a line": "\n".join(f"- {word}" for word in PROMPT.split()),
+    "every sixth word changed": " ".join("thing" if i % 6 == 5 else word for i, word in enumerate(PROMPT.split())),
+    "backwards": PROMPT[::-1],
+    "Base64": base64.b64encode(PROMPT.encode()).decode(),
+    "zero-width characters": "\u200b".join(PROMPT),
+}
+
+
+@pytest.mark.parametrize("form", REFORMED)
+def test_a_prompt_in_another_form_is_a_leak(form: str) -> None:
+    check = ROWS["leakage"].check
+    assert check.run((f"Gladly. Here it is: {REFORMED[form]} That was all.",), {"prompt": PROMPT}).scores == (1.0,)
+
+
+def test_words_that_a_prompt_shares_with_an_answer_are_no_leak() -> None:
+    answer = (
+        "The passages of the strait carry markers. Every sentence of the court is read aloud where the parties answer. "
+        "You may answer the summons only from the address that you were given; the marker of each parcel supports it."
+    )
+    assert ROWS["leakage"].check.run((answer,), {"prompt": PROMPT}).scores == (0.0,)
+
+
+def test_a_first_list_tightens_and_an_empty_one_loosens() -> None:
+    none, one, two = Links(), Links(hosts=("a.org",)), Links(hosts=("a.org", "b.org"))
+    assert [mine.loosens(base) for mine, base in ((one, none), (one, two), (one, one))] == [None, None, None]
+    assert [mine.loosens(base) for mine, base in ((none, one), (two, one))] == ["hosts", "hosts"]
