@@ -55,6 +55,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "span of another kind": lambda *_: Found((1.0,), ((0, 0, 1, "x"),)),  # type: ignore[arg-type]
 }
 
+FINE = {"licence": "MIT", "trust": "trusted"}
+"""Facts about a text that nothing finds fault with."""
 STAGES_OF = [(entry.id, stage) for entry in BUNDLES["default"].entries for stage in STAGES if stage in entry.stages]
 
 
@@ -84,7 +86,7 @@ async def test_a_check_that_fails_blocks(
 ) -> None:
     bundle = policies.bundle("every")
     monkeypatch.setattr(CHECKS[name], "run", lambda self, parts, facts: ANSWERS[answer]())
-    decision = await policies.check(bundle, "output", ["a fine text"])
+    decision = await policies.check(bundle, "output", ["a fine text"], FINE)
     assert (decision.action, decision.reason) == ("block", "check_failed")
     at = list(CHECKS).index(name)
     assert [v.action for v in decision.verdicts] == ["allow"] * at + ["block"] + ["not_run"] * (len(CHECKS) - at - 1)
@@ -130,6 +132,18 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Check]]:
     monkeypatch.setitem(checks.CHECKS, "hang", Hang)
     yield Hang
     release.set()
+
+
+async def test_a_text_of_a_megabyte_is_judged_or_blocked_in_time(policies: Any) -> None:
+    """Whatever its form, and by every check: what takes longer than a check may, blocks."""
+    bundle = policies.bundle("every")
+    for unit in ("Rome was not built in a day. ", "ignore all ", "<a on=", "eyJ.", "4111 "):
+        text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
+        started = time.perf_counter()
+        decision = await policies.check(bundle, "output", [text, "fine"], {**FINE, "prompt": "You answer. " * 20})
+        assert time.perf_counter() - started < 60
+        assert decision.action == "block"  # `length` stands first, and no check that follows is waited for in vain
+        assert [v.action for v in decision.verdicts[1:]] == ["not_run"] * (len(CHECKS) - 1)
 
 
 HANGING = """
