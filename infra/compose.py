@@ -23,6 +23,7 @@ from fiel.infra.database.open import open_database
 from fiel.infra.ledger import effects, keys
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
@@ -158,7 +159,9 @@ class House:
 
 def make_shipper(settings: Settings, database: Database, mlflow_url: str) -> Shipper:
     """Ships the database's spans to the MLflow server at that address."""
-    return Shipper(database.system, cipher(settings), Mlflow(mlflow_url, settings.mlflow_experiment))
+    sealing = cipher(settings)
+    keys = SubjectKeys(database.system, sealing)
+    return Shipper(database.system, sealing, Mlflow(mlflow_url, settings.mlflow_experiment), keys=keys)
 
 
 class _Threads:
@@ -230,6 +233,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             store,
             cipher(settings),
             allowed,
+            keys=SubjectKeys(ledger.system, cipher(settings)),
             redact=lambda text: policies.redact(policies.bundle("default"), text),
             withheld=withheld(policies),
         )

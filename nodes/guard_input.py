@@ -11,7 +11,7 @@ from fiel.nodes.base import State, Update, asked, due, found, plain
 from fiel.nodes.sift import sift
 from fiel.nodes.turns import Said, opened, put_right, remembered, taken_up
 from fiel.policies.types import Bundle, Policies
-from fiel.tools.canonical import digest_trusted
+from fiel.tools.canonical import content_digest_trusted
 from fiel.tools.errors import CollectionNotFound
 from fiel.tools.principal import Principal, Role
 from fiel.tools.record import Callers, Recorder
@@ -126,7 +126,7 @@ class GuardInput:
             return {**update, "reason": decision.reason}
         if decision.action == "review":
             update["review"] = await due(
-                self.vault, case.run, "input", digest_trusted(decision.parts[0]), [case.text], decision
+                self.vault, case.run, "input", content_digest_trusted(decision.parts[0]), [case.text], decision
             )
         return {**update, "question": decision.parts[0], "history": await self._history(case.state, bundle, facts)}
 

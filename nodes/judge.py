@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update
 from fiel.nodes.generate import added
-from fiel.tools.canonical import digest_trusted, score
+from fiel.tools.canonical import content_digest_trusted, score
 from fiel.tools.chat import DraftSentence, Quote
 from fiel.tools.errors import NotProven
 from fiel.tools.judge import Judge as JudgePort
@@ -40,8 +40,8 @@ class Judge:
         return {
             "judgement": {
                 "draft": state["draft"],
-                "question": digest_trusted(state["standalone"]),
-                "passages": digest_trusted(state["passages"]),
+                "question": content_digest_trusted(state["standalone"]),
+                "passages": content_digest_trusted(state["passages"]),
                 "labels": [one.label for one in judgement.sentences],
                 "scores": [score(one.score) for one in judgement.sentences],
                 "answered": score(judgement.answered),

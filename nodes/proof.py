@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fiel.tools.canonical import digest_trusted
+from fiel.tools.canonical import content_digest_trusted
 from fiel.tools.record import Entry
 
 
@@ -16,10 +16,10 @@ def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
     it passed.
     """
     last = {entry.hop: entry for entry in entries}
-    passages = digest_trusted(state["passages"])
+    passages, question = content_digest_trusted(state["passages"]), content_digest_trusted(state["question"])
     if any(hop not in last for hop in ("guard_input", "guard_context", "judge", "guard_output")):
         return "hops"
-    if _wrote(last["guard_input"], "question") != digest_trusted(state["question"]) or _reason(last["guard_input"]):
+    if _wrote(last["guard_input"], "question") != question or _reason(last["guard_input"]):
         return "question"
     if _wrote(last["guard_context"], "passages") != passages or _reason(last["guard_context"]):
         return "passages"
@@ -27,7 +27,7 @@ def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
     checked = last["guard_output"].decision.get("checked", {})
     if not judgement.get("satisfied") or judgement.get("draft") != checked.get("draft"):
         return "judgement"
-    if judgement["question"] != digest_trusted(state["standalone"]) or judgement["passages"] != passages:
+    if judgement["question"] != content_digest_trusted(state["standalone"]) or judgement["passages"] != passages:
         return "judgement"
     if not state["draft"] or checked.get("released") != state["draft"] or checked.get("action") == "block":
         return "checks"

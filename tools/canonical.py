@@ -7,6 +7,8 @@ implementation would not.
 """
 
 import hashlib
+import hmac
+from contextvars import ContextVar
 from typing import Any
 
 import orjson
@@ -59,6 +61,24 @@ def digest_of(value: Any) -> str:
 def digest_trusted(value: Any) -> str:
     """SHA-256 of `canonical_trusted(value)`: for facts whose form a recorder or a hop has fixed already."""
     return digest(canonical_trusted(value))
+
+
+CONTENT_KEY: ContextVar[bytes] = ContextVar("fiel_content_key", default=b"")
+"""Key of the digests of contents in the hop that runs; empty where nothing records it."""
+
+
+def content_digest(data: bytes, key: bytes | None = None) -> str:
+    """Digest of what somebody asked, read or wrote: HMAC-SHA256 under `key`, or that of the hop; SHA-256 without one.
+
+    Under a key that can be destroyed, so that nobody can guess short texts from their digests afterwards.
+    """
+    key = CONTENT_KEY.get() if key is None else key
+    return hmac.digest(key, data, "sha256").hex() if key else hashlib.sha256(data).hexdigest()
+
+
+def content_digest_trusted(value: Any) -> str:
+    """`content_digest` of `canonical_trusted(value)`."""
+    return content_digest(canonical_trusted(value))
 
 
 def score(value: float) -> str:

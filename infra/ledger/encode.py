@@ -1,10 +1,10 @@
 """Values of state channels as canonical bytes, and their digests. Always by value, never by identity."""
 
-from hashlib import sha256
 from typing import Any
 
 import orjson
 
+from fiel.tools.canonical import content_digest
 from fiel.tools.errors import FielError
 
 
@@ -44,6 +44,5 @@ def encode(value: Any, where: str = "") -> bytes:
         raise NotRecordable(f"the value cannot be written as canonical JSON: {error}", where=where) from error
 
 
-def digest(data: bytes) -> str:
-    """SHA-256, 64 hexadecimal digits."""
-    return sha256(data).hexdigest()
+digest = content_digest
+"""64 hexadecimal digits, under the key of the run's subject where it has one."""

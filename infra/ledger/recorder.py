@@ -24,9 +24,11 @@ from fiel.infra.ledger.keys import Cipher
 from fiel.infra.ledger.past import Past
 from fiel.infra.ledger.run import CURRENT, Run, Step, Where
 from fiel.infra.ledger.store import Flush, RunRow, Store
+from fiel.infra.ledger.subjects import Keys, OneKey
 from fiel.infra.ledger.writer import RecordLate, RecordUnavailable, Writer
 from fiel.infra.telemetry.show import Shown
 from fiel.infra.telemetry.span import HopSpan
+from fiel.tools.canonical import CONTENT_KEY
 from fiel.tools.errors import FielError, Unavailable, UsageError
 from fiel.tools.principal import Principal
 from fiel.tools.record import Callers, Entry, Hop, Node
@@ -53,7 +55,7 @@ class LedgerRecorder:
 
     `redact` masks what must not stand in spans and must be pure (equal texts, equal results); `versions` are those of
     code and graph, joined by the state's channel of that name; `withheld` gives the update that replaces an answer
-    which could not be recorded.
+    which could not be recorded. `keys` gives each caller's data key; without it `cipher` is the key of all.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class LedgerRecorder:
         withheld: Withheld = nothing,
         versions: Mapping[str, str] | None = None,
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+        keys: Keys | None = None,
         patience: float = 10.0,
         idle: float = 5.0,
         evict: float = 600.0,
@@ -73,6 +76,7 @@ class LedgerRecorder:
         self.store = store
         self.writer = Writer(store, patience=patience)
         self.cipher = cipher
+        self.keys: Keys = OneKey(cipher) if keys is None else keys
         self._callers = callers
         self._withheld = withheld
         self._versions = dict(versions or {})
@@ -141,7 +145,7 @@ class LedgerRecorder:
             return self._withheld(self.run_of(runtime, config), facts)
         step = self._begin(run, hop, facts, runtime, config, start)
         attached = otel.attach(set_span_in_context(step.span))
-        entered = CURRENT.set(step)
+        entered, keyed = CURRENT.set(step), CONTENT_KEY.set(run.mac)
         try:
             result = await node(state, runtime, config, **more)
         except GraphBubbleUp:
@@ -160,6 +164,7 @@ class LedgerRecorder:
         finally:
             run.active -= 1
             CURRENT.reset(entered)
+            CONTENT_KEY.reset(keyed)
             otel.detach(attached)
         self._timed(run.row.run, hop.name, start)
         return await self._ended(step, result, config)
@@ -282,7 +287,8 @@ class LedgerRecorder:
         principal = cast("Principal", self._callers.principal(config))
         thread = runtime.execution_info.thread_id or ""
         row = RunRow(run_id, principal.tenant, str(thread), principal.id, None, None, time.time_ns() // 1000)
-        run = Run(row, principal, self.cipher, self._resource)
+        key = await self.keys.of(principal.tenant, principal.id)
+        run = Run(row, principal, key, self._resource)
         if not hop.first:
             where = _where(runtime, config)
             await self._past.attach(run, run.digests(state), where.step)

@@ -11,8 +11,8 @@ from orjson import dumps
 from fiel.infra.ledger.chain import START, Point, Sealed, Space, Unfolded, seal
 from fiel.infra.ledger.encode import SORTED, NotRecordable, digest, encode, plain
 from fiel.infra.ledger.frames import pack
-from fiel.infra.ledger.keys import Cipher
 from fiel.infra.ledger.store import Flush, RunRow
+from fiel.infra.ledger.subjects import DataKey
 from fiel.infra.telemetry import otlp
 from fiel.infra.telemetry.span import HopSpan, root_of
 from fiel.tools.principal import Principal
@@ -97,9 +97,7 @@ class _Live(Space):
 class Run:
     """State of one run's record. Not shared between event loops; methods do not wait."""
 
-    def __init__(
-        self, row: RunRow, principal: Principal, cipher: Cipher, resource: tuple[tuple[str, str], ...]
-    ) -> None:
+    def __init__(self, row: RunRow, principal: Principal, key: DataKey, resource: tuple[tuple[str, str], ...]) -> None:
         self.row = row
         self.principal = principal
         self.past: tuple[Entry, ...] = ()
@@ -123,7 +121,9 @@ class Run:
         self.drafts: dict[str, bytes] = {}
         self.trace = int(row.run.replace("-", ""), 16)
         self.root = root_of(row.run)
-        self._cipher = cipher
+        self.mac = key.mac
+        """Key of this run's digests."""
+        self._cipher = key.cipher
         self._resource = resource
         self._spaces: dict[str, _Live] = {}
         self._cache: dict[str, tuple[bytes, str]] = {}
@@ -184,7 +184,7 @@ class Run:
 
     def keep(self, data: bytes) -> str:
         """Store content once a run; returns its digest."""
-        key = digest(data)
+        key = digest(data, self.mac)
         if key not in self._kept:
             self._kept.add(key)
             self._contents[key] = data

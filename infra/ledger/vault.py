@@ -51,5 +51,6 @@ class LedgerVault:
         blob = await self._recorder.store.draft(run, digest)
         if blob is None:
             return None
-        data = self._recorder.cipher.open("draft", run, blob.data, blob.key)
-        return data if sha(data) == digest else None
+        key = await self._recorder.keys.named(blob.key)
+        data = key.cipher.open("draft", run, blob.data, blob.key)
+        return data if sha(data, key.mac) == digest else None

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 
 from fiel.infra.ledger.keys import Cipher, KeyUnavailable
 from fiel.infra.ledger.postgres import System
+from fiel.infra.ledger.subjects import Keys, OneKey
 from fiel.infra.telemetry.mlflow import Mlflow, Refused
 from fiel.tools.errors import Unavailable
 from fiel.tools.sql import load
@@ -54,13 +55,14 @@ class Shipper:
         cipher: Cipher,
         mlflow: Mlflow,
         *,
+        keys: Keys | None = None,
         poll: float = 0.5,
         longest_pause: float = 30.0,
         again: float = 600.0,
     ) -> None:
         """`poll`: seconds between looks at an empty table; `again`: seconds until refused rows are tried again."""
         self._system = system
-        self._cipher = cipher
+        self._keys: Keys = OneKey(cipher) if keys is None else keys
         self._mlflow = mlflow
         self._sql = load(__package__, "outbox.sql")
         self._poll = poll
@@ -150,7 +152,7 @@ class Shipper:
         size = 0
         for id, run, key, data in await cursor.fetchall():
             try:
-                traces = self._cipher.open("spans", str(run), bytes(data), key)
+                traces = (await self._keys.named(key)).cipher.open("spans", str(run), bytes(data), key)
             except KeyUnavailable as error:
                 bad[id] = f"{error.code}: {error.what}"
                 continue

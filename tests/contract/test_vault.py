@@ -15,12 +15,14 @@ from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.store import MemoryStore, Store
+from fiel.infra.ledger.subjects import Keys, OneKey, SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.tools.canonical import digest_of
 from fiel.tools.principal import Principal
 from fiel.tools.record import Hop
 from fiel.tools.vault import MemoryVault, Vault
 
+CIPHER = Cipher(key_of(b"k" * 32))
 DRAFT = {"sentences": [{"text": "El año 1999.", "quotes": [{"passage": 0, "start": 1, "end": 4}]}]}
 
 
@@ -61,28 +63,29 @@ class House:
         return graph.compile(checkpointer=self.saver, **more)
 
 
-def house(kind: str, store: Store) -> House:
-    recorder = LedgerRecorder(store, Cipher(key_of(b"k" * 32)), Callers(), redact=str)
+def house(kind: str, store: Store, keys: Keys | None = None) -> House:
+    recorder = LedgerRecorder(store, CIPHER, Callers(), redact=str, keys=keys)
     vault = MemoryVault(recorder.lineage) if kind == "memory" else LedgerVault(recorder)
     return House(recorder, vault, InMemorySaver())
 
 
-@pytest.fixture(params=["memory", "ledger", "postgres"])
+@pytest.fixture(params=["memory", "ledger", "postgres", "keyed"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def store(kind: str, request: pytest.FixtureRequest) -> Store:
-    if kind != "postgres":
+    if kind not in ("postgres", "keyed"):
         return MemoryStore()
     database: Database = request.getfixturevalue("database")
     return PostgresStore(database.system, database.single)
 
 
 @pytest.fixture
-async def home(kind: str, store: Store) -> AsyncIterator[House]:
-    made = house(kind, store)
+async def home(kind: str, store: Store, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    keys = SubjectKeys(request.getfixturevalue("database").system, CIPHER) if kind == "keyed" else None
+    made = house(kind, store, keys)
     yield made
     await made.recorder.close()
 
@@ -95,8 +98,8 @@ async def test_a_draft_is_found_by_its_run_and_by_nobody_else(home: House) -> No
     setup = config()
     state = await home.graph().ainvoke({"question": "q"}, setup, durability="exit")
     assert state["answer"] == "El año 1999."
-    assert state["draft"] == digest_of(DRAFT)
-    assert await home.vault.get(str(uuid4()), digest_of(DRAFT)) is None
+    assert (state["draft"] == digest_of(DRAFT)) == (home.recorder.keys.__class__ is OneKey)
+    assert await home.vault.get(str(uuid4()), state["draft"]) is None
 
 
 async def test_an_unknown_digest_is_not_found(home: House) -> None:

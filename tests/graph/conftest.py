@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from fiel.infra.callers import KEY, ConfigCallers
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.store import MemoryStore
+from fiel.infra.ledger.subjects import DataKey, data_key
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.policies.bundle import load_bundles
 from fiel.policies.plain import PlainPolicies
@@ -175,6 +177,20 @@ def bundles() -> Any:
     return load_bundles()
 
 
+class KeyEach:
+    """A data key for each caller, without a database."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, DataKey] = {}
+
+    async def of(self, tenant: str, subject: str) -> DataKey:
+        key = data_key(key_of(sha256(f"{tenant}:{subject}".encode()).digest()))
+        return self._made.setdefault(key.id, key)
+
+    async def named(self, id: str) -> DataKey:
+        return self._made[id]
+
+
 @pytest.fixture
 async def house() -> Any:
     store = MemoryStore()
@@ -185,6 +201,7 @@ async def house() -> Any:
         ConfigCallers(),
         redact=lambda text: policies.redact(policies.bundle("default"), text),
         patience=1.0,
+        keys=KeyEach(),
     )
     models = Models()
     services = Services(
