@@ -25,6 +25,7 @@ from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
+from fiel.infra.reload import Reloader, noting
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
@@ -128,6 +129,8 @@ class House:
     services: Services
     recorder: LedgerRecorder
     policies: GuardrailsPolicies
+    reloader: Reloader | None
+    """Keeps `policies` those of FIEL_POLICIES; None where there is no such folder."""
     graph: Graph
     """Without a checkpointer: every question stands alone."""
     _threads: "_Threads"
@@ -257,9 +260,12 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         )
         threads = _Threads(settings, services, database, owner_url(settings))
         stack.push_async_callback(threads.close)
-        house = House(settings, corpus, services, recorder, policies, build(services), threads, loading)
+        reloader = Reloader(settings.policies, policies, noting(database)) if settings.policies else None
+        house = House(settings, corpus, services, recorder, policies, reloader, build(services), threads, loading)
         if settings.mlflow_url:
             await stack.enter_async_context(_shipping(house.shipper(settings.mlflow_url)))
+        if reloader is not None:
+            await stack.enter_async_context(_watching(reloader))
         yield house
 
 
@@ -279,6 +285,18 @@ async def _loaded(tasks: Sequence[asyncio.Task[None]]) -> None:
     """
     await asyncio.gather(*tasks, return_exceptions=True)
     gc.freeze()
+
+
+@asynccontextmanager
+async def _watching(reloader: Reloader) -> AsyncIterator[None]:
+    """Watch the folder of policies in the background while the process lives."""
+    task = asyncio.create_task(reloader.watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from fiel.policies.types import Decision, Stage, Verdict
+from fiel.policies.types import Bundle, Decision, Policies, Stage, Verdict
 from fiel.tools.vault import Vault
 
 State = Mapping[str, Any]
@@ -37,6 +37,11 @@ def said(run: str, text: str, outcome: str, reason: str) -> AIMessage:
     return AIMessage(
         content=text, id=f"{run}:answer", response_metadata={"outcome": outcome, "reason": reason, "run_id": run}
     )
+
+
+def bundle_of(policies: Policies, state: State) -> Bundle:
+    """The bundle that the run began with, in its version. Raises PolicyError where it has gone."""
+    return policies.bundle(state.get("policy") or "default", (state.get("versions") or {}).get("policy", ""))
 
 
 def plain(verdicts: Iterable[Verdict], *, spans: bool) -> list[dict[str, Any]]:

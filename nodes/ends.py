@@ -6,7 +6,7 @@ from typing import Any, Literal
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, said
+from fiel.nodes.base import State, Update, bundle_of, said
 from fiel.nodes.turns import closed
 from fiel.policies.types import Policies
 from fiel.tools.errors import PolicyError
@@ -50,7 +50,7 @@ def ending(policies: Policies, run: str, state: State, outcome: Outcome, reason:
 def _words(policies: Policies, state: State, outcome: Outcome, reason: str) -> str:
     """The words of the run's bundle; those of the default one where that has gone: an end must be able to speak."""
     try:
-        bundle = policies.bundle(state.get("policy") or "default")
+        bundle = bundle_of(policies, state)
     except PolicyError:
         bundle = policies.bundle("default")
     return bundle.message(reason, state.get("language") or "en", otherwise=outcome)

@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, plain
+from fiel.nodes.base import State, Update, bundle_of, plain
 from fiel.nodes.sift import sift
 from fiel.policies.types import HELD, Policies
 from fiel.tools.record import Callers, Recorder
@@ -30,7 +30,7 @@ class GuardContext:
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         run = self.recorder.run_of(runtime, config)
         passages: list[Passage] = state["passages"]
-        bundle = self.policies.bundle(state["policy"])
+        bundle = bundle_of(self.policies, state)
         facts = {"language": state["language"]}
         sifted = await sift(self.policies, bundle, "context", [seen_text(one) for one in passages], facts, DROP)
         details = list(state["details"])

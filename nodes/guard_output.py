@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, due, found, plain
+from fiel.nodes.base import State, Update, bundle_of, due, found, plain
 from fiel.nodes.cite import Composed, compose
 from fiel.nodes.prompts import Prompts
 from fiel.policies.types import HELD, Bundle, Decision, Policies
@@ -37,7 +37,7 @@ class GuardOutput:
         content = await self.vault.get(run, state["draft"])
         if content is None:
             raise NotProven("the draft is not in the vault", where="guard_output")
-        bundle = self.policies.bundle(state["policy"])
+        bundle = bundle_of(self.policies, state)
         facts = {
             "question": state["question"],
             "language": state["language"],

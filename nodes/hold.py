@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, said
+from fiel.nodes.base import State, Update, bundle_of, said
 from fiel.policies.types import Policies
 from fiel.tools.errors import NotProven
 from fiel.tools.record import Recorder
@@ -43,7 +43,7 @@ class Hold:
         if review is None:
             return {"reason": "review_unavailable"}
         shown = await self.vault.put(run, dict(case.dossier))
-        words = self.policies.bundle(state["policy"]).message(PENDING, state["language"])
+        words = bundle_of(self.policies, state).message(PENDING, state["language"])
         return {
             "review": {**due, "status": "asked", "id": review, "shown": shown},
             "outcome": PENDING,

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update
+from fiel.nodes.base import State, Update, bundle_of
 from fiel.nodes.follow_up import stand_alone
 from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
@@ -72,7 +72,7 @@ class Rewrite:
         """
         if not _worded(text, known):
             return ""
-        bundle = self.policies.bundle(state["policy"])
+        bundle = bundle_of(self.policies, state)
         facts = {"question": state["question"], "language": state["language"], "prompt": secret}
         for stage in STAGES:
             decision = await self.policies.check(bundle, stage, [text], facts)

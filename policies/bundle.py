@@ -25,6 +25,7 @@ DEFAULT_THRESHOLD = 0.5
 DEFAULT_LIMIT_MS = 2_000
 FACTS = ("question", "prompt", "language", "canary", "licence", "trust")
 """What an example may say beside its text."""
+BUNDLE_FILES = (".yaml", ".yml")
 BUILT_IN = Path(__file__).parent / "bundles"
 _FORMAT = 1
 _SHARED = (
@@ -124,7 +125,7 @@ _KEYS = ("name", "description", "extends", "limit_ms", "checks", "messages", "ex
 
 def _files(folder: Path) -> list[Path]:
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+        files = sorted(path for path in folder.iterdir() if path.suffix in BUNDLE_FILES)
     except OSError as error:
         raise PolicyError(
             f"the folder of policy bundles cannot be read: {error.strerror}",

@@ -6,7 +6,7 @@ The decision is read from the verdicts of our own validators, never from what th
 import asyncio
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fiel.policies.bundle import PolicyBundle
@@ -37,13 +37,22 @@ class GuardrailsPolicies(Loaded):
         with self._lock:
             if self._warm:
                 return
-            tools = kit()
-            for bundle in self.bundles.values():
-                for stage in STAGES:
-                    if bundle.rules[stage]:
-                        names = [rule.check.name for rule in bundle.rules[stage]]
-                        self._guards[bundle.version, stage] = tools.guard(names)
+            self._build(self._known.values())
             self._warm = True
+
+    def prepare(self, bundles: Mapping[str, PolicyBundle]) -> None:
+        """Build the guards of bundles that are to `replace` the present ones, so that no text waits for them."""
+        self.warm()
+        with self._lock:
+            self._build(bundles.values())
+
+    def _build(self, bundles: Iterable[PolicyBundle]) -> None:
+        tools = kit()
+        for bundle in bundles:
+            for stage in STAGES:
+                if bundle.rules[stage]:
+                    names = [rule.check.name for rule in bundle.rules[stage]]
+                    self._guards[bundle.version, stage] = tools.guard(names)
 
     async def check(
         self, bundle: Bundle, stage: Stage, parts: Sequence[str], facts: Mapping[str, Any] | None = None

@@ -10,6 +10,9 @@ from fiel.policies.rules import Rule, Work, spans_of
 from fiel.policies.types import Bundle, Decision, Stage
 from fiel.tools.errors import PolicyError
 
+_MOST_KNOWN = 512
+"""Bundles that are kept for runs which began with them; the oldest go first."""
+
 
 class Loaded:
     """What every adapter of the policy port shares: the loaded bundles, and redaction."""
@@ -17,10 +20,22 @@ class Loaded:
     def __init__(self, bundles: Mapping[str, PolicyBundle]) -> None:
         if not bundles:
             raise PolicyError("there is no policy bundle", hint="fiel does not run without a policy")
+        self.bundles: Mapping[str, PolicyBundle] = dict(bundles)
+        """Those that decide about new runs. Replaced whole, never changed."""
+        self._known = {(bundle.name, bundle.version): bundle for bundle in bundles.values()}
+
+    def replace(self, bundles: Mapping[str, PolicyBundle]) -> None:
+        """Let `bundles` decide from now on; runs that began with others find theirs by version."""
+        known = {**self._known, **{(bundle.name, bundle.version): bundle for bundle in bundles.values()}}
+        while len(known) > _MOST_KNOWN:
+            del known[next(iter(known))]
+        self._known = known
         self.bundles = dict(bundles)
 
-    def bundle(self, name: str) -> PolicyBundle:
-        """Raises PolicyError for a name that no bundle has."""
+    def bundle(self, name: str, version: str = "") -> PolicyBundle:
+        """Raises PolicyError for a name that no bundle has. See `Policies.bundle`."""
+        if version and (name, version) in self._known:
+            return self._known[name, version]
         try:
             return self.bundles[name]
         except KeyError:
@@ -33,8 +48,8 @@ class Loaded:
 
     def own(self, bundle: Bundle) -> PolicyBundle:
         """`bundle` as this adapter loaded it. Raises PolicyError for a bundle of another making."""
-        mine = self.bundles.get(bundle.name)
-        if mine is None or mine.version != bundle.version:
+        mine = self._known.get((bundle.name, bundle.version))
+        if mine is None:
             raise PolicyError(f"the bundle {bundle.name!r} was not loaded here", hint="Ask `Policies.bundle` for it")
         return mine
 

@@ -88,8 +88,11 @@ class Bundle(Protocol):
 class Policies(Protocol):
     """The policy port. Fails closed: a check that raises, hangs or answers what cannot be read blocks."""
 
-    def bundle(self, name: str) -> Bundle:
-        """Raises UsageError for a name that no bundle has."""
+    def bundle(self, name: str, version: str = "") -> Bundle:
+        """The bundle of that name, in the version that a run began with where this process still knows it.
+
+        Raises PolicyError for a name that no bundle has.
+        """
         ...
 
     async def check(

@@ -26,4 +26,12 @@ class Metrics:
         self.refused = Counter("fiel_refused", "Requests refused, by code.", ("code",), registry=self.registry)
         self.crashes = Counter("fiel_crashes", "Requests that ended in an unforeseen error.", registry=self.registry)
         self.runs = Gauge("fiel_runs_here", "Runs that this process works on.", registry=self.registry)
+        self.policies_stale = Gauge(
+            "fiel_policies_stale",
+            "1 where the folder of policies holds a set that does not load, so that an older one decides.",
+            registry=self.registry,
+        )
+        self.policies_reloads = Gauge(
+            "fiel_policies_reloads", "Sets of policies swapped in since the start.", registry=self.registry
+        )
         self.ready = Gauge("fiel_ready", "1 where runs can begin at once.", registry=self.registry)

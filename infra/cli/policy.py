@@ -49,8 +49,21 @@ async def bundles(settings: Settings) -> Result:
             extends = f" extends {row['extends']}" if row["extends"] else ""
             click.echo(click.style(str(row["name"]), bold=True) + f"  {str(row['version'])[:12]}{extends}")
             click.echo(f"    {row['description']}")
+        if stale := rows[0].get("stale"):
+            click.secho(f"older than the folder, which does not load: {stale['what']} ({stale['where']})", fg="red")
 
     return Result(rows, show)
+
+
+@command("reload", policy)
+async def reload(settings: Settings) -> Result:
+    """Let the service that runs load the folder of bundles now; it also does so by itself, within seconds."""
+    from fiel.infra.desk.client import reach
+
+    if (service := reach(settings)) is None:
+        raise UsageError("no service runs", where="fiel policy reload", hint="A new process loads the folder by itself")
+    value = await service.send("POST", "/fiel/policies/reload", {})
+    return Result(value, lambda: click.echo("\n".join(f"changed {name}" for name in value["changed"]) or "no change"))
 
 
 async def _rows(settings: Settings) -> list[dict[str, Any]]:

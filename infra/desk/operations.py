@@ -77,8 +77,8 @@ async def read_trace(database: "Database", principal: Principal, run: str) -> Js
     return value
 
 
-def bundle_rows(bundles: "Mapping[str, PolicyBundle]") -> list[Json]:
-    """The bundles there are."""
+def bundle_rows(bundles: "Mapping[str, PolicyBundle]", problem: Mapping[str, str] | None = None) -> list[Json]:
+    """The bundles there are; `problem` says why they are not those of the folder."""
     return [
         {
             "name": bundle.name,
@@ -86,6 +86,7 @@ def bundle_rows(bundles: "Mapping[str, PolicyBundle]") -> list[Json]:
             "extends": bundle.lineage[1] if len(bundle.lineage) > 1 else None,
             "description": bundle.description,
             "checks": [entry.id for entry in bundle.entries],
+            "stale": problem,
         }
         for bundle in bundles.values()
     ]

@@ -299,8 +299,8 @@ class RecordedPolicies:
     def __init__(self, port: Policies) -> None:
         self._port = port
 
-    def bundle(self, name: str) -> Bundle:
-        return self._port.bundle(name)
+    def bundle(self, name: str, version: str = "") -> Bundle:
+        return self._port.bundle(name, version)
 
     def redact(self, bundle: Bundle, text: str) -> str:
         return self._port.redact(bundle, text)

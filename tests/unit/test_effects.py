@@ -67,7 +67,7 @@ class Model:
     async def search(self, principal: Principal, requests: Sequence[SearchRequest]) -> list[list[Passage]]:
         return [[PASSAGE] for _ in requests]
 
-    def bundle(self, name: str) -> Bundle:
+    def bundle(self, name: str, version: str = "") -> Bundle:
         return cast("Bundle", self)
 
     def redact(self, bundle: Bundle, text: str) -> str:

@@ -48,7 +48,20 @@ async def trace(run: str, caller: Calling, service: Serving) -> Response:
 @router.get("/policies", response_model=list[Json])
 async def policies(caller: Calling, service: Serving) -> Response:
     """The policy bundles that this process has loaded."""
-    return reply(operations.bundle_rows(_house(service).policies.bundles))
+    house = _house(service)
+    problem = house.reloader.problem if house.reloader is not None else None
+    return reply(operations.bundle_rows(house.policies.bundles, problem.plain() if problem else None))
+
+
+@router.post("/policies/reload", response_model=Json)
+async def reload(caller: Calling, service: Serving) -> Response:
+    """Load the folder of policies now, as an administrator; a set that does not load changes nothing."""
+    if not caller.principal.may("administrator"):
+        raise NotPermitted("only administrators may load policies", where="policies")
+    reloader = _house(service).reloader
+    if reloader is None:
+        raise UsageError("this service has no folder of policies", where="policies", hint="See FIEL_POLICIES")
+    return reply({"changed": await reloader.reload(caller.principal)})
 
 
 @router.get("/policies/{name}", response_model=Json)

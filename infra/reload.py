@@ -1,0 +1,154 @@
+"""Hot reload: the folder of bundles is watched; a new set is proved aside and swapped in whole, or not at all.
+
+Whatever is wrong with a new set, the old one goes on deciding, and says that it is old. The swap is an act in the
+ledger: where it cannot be recorded, it does not happen. A file that is still being written is waited for.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fiel.infra.database.connect import Database
+from fiel.infra.ledger.acts import Act, record
+from fiel.policies.bundle import BUNDLE_FILES, PolicyBundle, load_bundles
+from fiel.policies.evaluate import GuardrailsPolicies
+from fiel.tools.errors import FielError, Unavailable
+from fiel.tools.principal import Principal
+
+EVERY = 1.0
+"""Seconds between two looks at the folder."""
+WATCHER = Principal("default", "policy-folder", roles=frozenset({"administrator"}))
+"""Who a change is ascribed to that somebody made in the folder: fiel does not know the person."""
+
+_log = logging.getLogger(__name__)
+
+Seen = tuple[tuple[str, int, int, int], ...]
+Note = Callable[[Principal, Mapping[str, Any]], Awaitable[None]]
+"""Records a change: who, and old and new version by bundle. Raises where it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why the set in the folder is not the one that decides."""
+
+    what: str
+    where: str
+
+    def plain(self) -> dict[str, str]:
+        return {"what": self.what, "where": self.where}
+
+
+class Reloader:
+    """Keeps the bundles of `policies` those of a folder. One a process."""
+
+    def __init__(self, folder: str, policies: GuardrailsPolicies, note: Note) -> None:
+        self.problem: Problem | None = None
+        self.reloads = 0
+        """Swaps since the start."""
+        self._folder = folder
+        self._policies = policies
+        self._note = note
+        self._lock = asyncio.Lock()
+        self._loaded: Seen | None = None
+        self._last: Seen | None = None
+        self._refused: Seen | None = None
+
+    async def watch(self) -> None:
+        """Look at the folder for ever."""
+        while True:
+            try:
+                await self.look()
+            except Exception as error:  # the edge: a watcher that dies would keep an old policy without a word
+                self._say(Problem(f"the folder of policies cannot be watched: {type(error).__name__}", self._folder))
+            await asyncio.sleep(EVERY)
+
+    async def look(self) -> bool:
+        """Swap the set of the folder in, if it has changed and lies still since the last look. Returns whether."""
+        seen = await asyncio.to_thread(_seen, self._folder)
+        still, self._last = seen == self._last, seen
+        if self._loaded is None:
+            # The bundles were loaded before the first look: the next one compares their versions, which costs little.
+            self._loaded = ()
+        if seen in (self._loaded, self._refused) or not still:
+            return False
+        return await self._take(seen, WATCHER)
+
+    async def reload(self, principal: Principal) -> Mapping[str, Any]:
+        """Load the folder now, for an administrator who asks. Returns what changed.
+
+        Raises PolicyError for a set that does not load; the old one stays.
+        """
+        before = versions(self._policies.bundles)
+        seen = await asyncio.to_thread(_seen, self._folder)
+        self._refused = None
+        await self._take(seen, principal, loud=True)
+        return changes(before, versions(self._policies.bundles))
+
+    async def _take(self, seen: Seen, principal: Principal, *, loud: bool = False) -> bool:
+        async with self._lock:
+            try:
+                loaded = await asyncio.to_thread(load_bundles, self._folder)
+                if await asyncio.to_thread(_seen, self._folder) != seen:
+                    raise Unavailable("the folder changed while it was read", where=self._folder, hint="Try again")
+                return await self._swap(seen, loaded, principal)
+            except FielError as error:
+                if not isinstance(error, Unavailable):
+                    self._refused = seen  # only a change makes it better
+                self._say(Problem(error.what, error.where or self._folder))
+                if loud:
+                    raise
+                return False
+
+    async def _swap(self, seen: Seen, loaded: Mapping[str, PolicyBundle], principal: Principal) -> bool:
+        changed = changes(versions(self._policies.bundles), versions(loaded))
+        if changed:
+            await asyncio.to_thread(self._policies.prepare, loaded)
+            await self._note(principal, changed)
+            self._policies.replace(loaded)
+            self.reloads += 1
+            _log.warning("policies changed: %s", ", ".join(sorted(changed)))
+        self._loaded, self._refused, self.problem = seen, None, None
+        return bool(changed)
+
+    def _say(self, problem: Problem) -> None:
+        if problem != self.problem:
+            _log.error("the policies in use are kept: %s (%s)", problem.what, problem.where)
+        self.problem = problem
+
+
+def versions(bundles: Mapping[str, PolicyBundle]) -> dict[str, str]:
+    """Name to version."""
+    return {name: bundle.version for name, bundle in bundles.items()}
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, dict[str, str | None]]:
+    """Name to old and new version, for the bundles that differ; None where a bundle came or went."""
+    return {
+        name: {"before": before.get(name), "after": after.get(name)}
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }
+
+
+def noting(database: Database) -> Note:
+    """Records a change in the ledger, in a transaction of its own."""
+
+    async def note(principal: Principal, changed: Mapping[str, Any]) -> None:
+        async with database.acting(principal) as connection:
+            await record(connection, Act(principal, "policy_change", "bundles", {"changed": dict(changed)}))
+
+    return note
+
+
+def _seen(folder: str) -> Seen:
+    """What the folder looks like: cheap, and different after every change that matters. Raises Unavailable."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries if Path(entry.name).suffix in BUNDLE_FILES]
+    except OSError as error:
+        raise Unavailable(f"the folder of policies cannot be read: {error.strerror}", where=folder) from error
+    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found))
