@@ -12,11 +12,14 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import InvalidUpdateError
 from langgraph.types import Command
 
-from fiel.graphs.answer.graph import build
+from fiel.graphs.answer.graph import NAME, build
 from fiel.graphs.answer.options import Options
+from fiel.infra.hosts.own import OwnHost
+from fiel.infra.hosts.port import MODES, PROTOCOL
 from fiel.policies.types import Decision, Span, Verdict
 from fiel.tools.review import Case, MemoryReviews, Ruling
 from tests.graph.conftest import DEVELOPER, DRAFT, READER, House
+from tests.hosts_support import new_thread, order, query, read
 
 AT = "2026-01-02T03:04:05+00:00"
 quick = settings(
@@ -84,6 +87,31 @@ async def test_a_draft_waits_and_the_caller_learns_only_that(reviewed: House) ->
     assert case.dossier["parts"][0] == f"{DRAFT} [1]"
     assert case.dossier["verdicts"][-1]["spans"] == [{"part": 0, "start": 0, "end": 3, "kind": "word"}]
     assert (case.stage, case.reason, case.collection) == ("output", "sensitive", "default")
+
+
+@pytest.mark.parametrize("modes", [list(MODES), [PROTOCOL]], ids=["all", "protocol"])
+@pytest.mark.parametrize("principal", [READER, DEVELOPER], ids=["reader", "developer"])
+async def test_no_surface_shows_a_draft_that_waits(reviewed: House, modes: list[str], principal: Any) -> None:
+    """Nor one that is resumed without a decision, with whatever payload."""
+    reviewed.models.writes, reviewed.models.written = True, f"Draft-only words: {DRAFT} [1]"
+
+    async def made() -> Any:
+        return reviewed.graph
+
+    host, thread = OwnHost(made), new_thread()
+    asked = {"messages": [{"role": "user", "content": "What does the vault hold?"}]}
+    shown: list[str] = []
+    for more in ({"input": asked}, {"command": {"resume": {"decision": "approve"}}}, {"command": {"resume": True}}):
+        events, end = await read(host, order(NAME, thread, principal, stream_modes=modes, **more))
+        assert (end.status, end.value()["outcome"], list(end.next)) == ("interrupted", "pending", ["review"])
+        shown += [event.data.decode() for event in events] + [end.values.decode(), end.output.decode()]
+        shown += [str(end.interrupts), str(await host.state(query(NAME, thread, principal)))]
+        shown.append(str(await host.history(query(NAME, thread, principal), limit=100)))
+    assert not any("Draft-only" in one for one in shown)
+    assert any("A person reviews this" in one for one in shown)
+    if principal is READER:
+        ((review, _),) = reviewed.reviews.cases.items()
+        assert not any(review in one or "xylophone" in one for one in shown)
 
 
 async def test_an_approved_draft_is_released_as_it_was_reviewed(reviewed: House) -> None:
