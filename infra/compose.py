@@ -18,6 +18,7 @@ from fiel.infra.callers import ConfigCallers
 from fiel.infra.corpus.ingest import ingest
 from fiel.infra.corpus.prepare import Limits
 from fiel.infra.corpus.report import OnProgress, Report
+from fiel.infra.corpus.store import Marks
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.ledger import effects, keys
@@ -99,6 +100,7 @@ class Corpus:
         collection: str,
         principal: Principal,
         allow: Sequence[str] = (),
+        marks: Marks | None = None,
         progress: OnProgress | None = None,
     ) -> Report:
         """Sync files or folders into a collection, see `fiel.infra.corpus.ingest`."""
@@ -109,6 +111,7 @@ class Corpus:
             collection=collection,
             principal=principal,
             allow=allow,
+            marks=marks,
             progress=progress,
             limits=limits(self.settings),
         )

@@ -31,7 +31,11 @@ class GuardContext:
         run = self.recorder.run_of(runtime, config)
         passages: list[Passage] = state["passages"]
         bundle = bundle_of(self.policies, state)
-        facts = {"language": state["language"]}
+        facts = {
+            "language": state["language"],
+            "licence": [passage.get("licence", "") for passage in passages],
+            "trust": [passage.get("trust", "") for passage in passages],
+        }
         sifted = await sift(self.policies, bundle, "context", [seen_text(one) for one in passages], facts, DROP)
         details = list(state["details"])
         if any(verdict.spans for verdict in sifted.verdicts):

@@ -38,7 +38,7 @@ async def sift(
     places = list(range(len(parts)))
     rounds: list[list[Verdict]] = []
     while True:
-        decision = await policies.check(bundle, stage, [parts[place] for place in places], facts)
+        decision = await policies.check(bundle, stage, [parts[place] for place in places], _of(facts, places))
         rounds.append([_placed(verdict, places) for verdict in decision.verdicts])
         fallen, unlocated = _fallen(decision, places, drop)
         if unlocated:
@@ -50,6 +50,11 @@ async def sift(
             return Sifted({}, frozenset(), _merged(rounds), "")
     flagged = {span.part for verdict in rounds[-1] if verdict.action == "flag" for span in verdict.spans}
     return Sifted(dict(zip(places, decision.parts, strict=True)), frozenset(flagged), _merged(rounds), "")
+
+
+def _of(facts: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any]:
+    """The facts about the texts at `places`: what is a list has one value a text."""
+    return {name: [fact[at] for at in places] if isinstance(fact, list) else fact for name, fact in facts.items()}
 
 
 def _fallen(decision: Decision, places: Sequence[int], drop: frozenset[str]) -> tuple[set[int], bool]:

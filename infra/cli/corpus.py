@@ -16,7 +16,10 @@ from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from fiel.infra.corpus.report import Report
+    from fiel.tools.search import Trust
 
+TRUST = ("trusted", "internal", "external")
+"""The values of `Trust`, which lies in a module that takes long to import."""
 MOST_ERRORS = 20
 """Refused files that are printed for a person; `--json` lists them all."""
 
@@ -25,8 +28,16 @@ MOST_ERRORS = 20
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path())
 @click.option("--collection", required=True, metavar="C", help="The collection; made when it is not there.")
 @click.option("--allow", multiple=True, metavar="GROUP", help="Who may read it; `everyone`: every user. Repeatable.")
+@click.option("--licence", default="", metavar="SPDX", help="Licence of what lies there; empty: not known.")
+@click.option("--trust", default="internal", show_default=True, type=click.Choice(TRUST), help="In its source.")
 async def ingest(
-    settings: Settings, paths: tuple[str, ...], collection: str, allow: tuple[str, ...], as_json: bool
+    settings: Settings,
+    paths: tuple[str, ...],
+    collection: str,
+    allow: tuple[str, ...],
+    licence: str,
+    trust: "Trust",
+    as_json: bool,
 ) -> Result:
     """Sync files or folders into a collection: text, Markdown, HTML, PDF and DOCX.
 
@@ -35,11 +46,19 @@ async def ingest(
     """
     from fiel.infra.cli.progress import progress_bar
     from fiel.infra.compose import open_corpus
+    from fiel.infra.corpus.names import checked_licence
+    from fiel.infra.corpus.store import Marks
 
+    marks = Marks(checked_licence(licence), trust)
     async with open_corpus(settings) as corpus:
         with progress_bar(quiet=as_json) as progress:
             report = await corpus.ingest(
-                paths, collection=collection, principal=principal_of(None, ()), allow=allow, progress=progress
+                paths,
+                collection=collection,
+                principal=principal_of(None, ()),
+                allow=allow,
+                marks=marks,
+                progress=progress,
             )
     return Result(report.as_dict(), lambda: show_report(report), _status(report))
 

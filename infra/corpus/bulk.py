@@ -66,6 +66,8 @@ class Bulk:
             "version": first.version,
             "uri": first.uri,
             "title": first.title,
+            "licence": first.licence,
+            "trust": first.trust,
             "language": first.language,
             "text": "".join(chunk.text for chunk in chunks),
             "ids": [chunk.chunk for chunk in chunks],

@@ -9,9 +9,11 @@ ON CONFLICT (tenant, name) DO UPDATE SET name = excluded.name
 RETURNING id
 
 -- name: document
-INSERT INTO fiel.documents (id, tenant, collection, key, uri, title, language, acl, sha256, recipe)
+INSERT INTO fiel.documents (id, tenant, collection, key, uri, title, language, acl, sha256, recipe,
+    licence, trust)
 VALUES (%(document)s::uuid, (SELECT fiel.caller_tenant()), %(collection)s, %(document)s::text, %(uri)s, %(title)s, %(language)s,
-    %(acl)s::int[], sha256(convert_to(%(text)s::text, 'UTF8')), 'bulk')
+    %(acl)s::int[], sha256(convert_to(%(text)s::text, 'UTF8')), 'bulk',
+    %(licence)s, %(trust)s)
 ON CONFLICT (id) DO NOTHING
 
 -- name: version

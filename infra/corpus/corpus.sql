@@ -41,6 +41,13 @@ UPDATE fiel.chunks AS c
  WHERE d.collection = %(collection)s AND d.key >= %(first)s AND d.key < %(beyond)s
    AND c.document = d.id AND NOT c.acl <@ %(acl)s::int[]
 
+-- name: mark_documents
+-- A licence and a trust hold at once for all that the source has brought, whatever comes of the rest of the ingest.
+UPDATE fiel.documents
+   SET licence = %(licence)s, trust = %(trust)s
+ WHERE collection = %(collection)s AND key >= %(first)s AND key < %(beyond)s
+   AND (licence, trust) IS DISTINCT FROM (%(licence)s, %(trust)s)
+
 -- name: stored
 -- Documents that are not deleted, by key, after one key and up to another.
 SELECT id, key, uri, sha256, recipe, acl, source
@@ -110,6 +117,7 @@ SELECT e.tenant, %(collection)s, %(document)s, %(version)s, new.ordinal, new.sta
 UPDATE fiel.documents
    SET source = %(source)s, uri = %(uri)s, title = %(title)s, language = %(language)s, media_type = %(media_type)s,
        acl = %(acl)s::int[], sha256 = %(sha256)s, recipe = %(recipe)s, version = %(version)s,
+       licence = %(licence)s, trust = %(trust)s,
        updated_at = now(), deleted_at = NULL
  WHERE id = %(document)s
 

@@ -19,7 +19,7 @@ from fiel.infra.corpus.names import checked_collection, checked_readers
 from fiel.infra.corpus.prepare import Limits, Prepared, recipe
 from fiel.infra.corpus.report import OnProgress, Progress, Report
 from fiel.infra.corpus.sources import file_sources
-from fiel.infra.corpus.store import Place, Store
+from fiel.infra.corpus.store import Marks, Place, Store
 from fiel.infra.corpus.sync import Page, Sync
 from fiel.infra.corpus.vectors import Need, Vectors
 from fiel.infra.corpus.workers import ParseWorker, Preparing
@@ -47,6 +47,7 @@ async def ingest(
     collection: str,
     principal: Principal,
     allow: Sequence[str] = (),
+    marks: Marks | None = None,
     progress: OnProgress | None = None,
     limits: Limits | None = None,
     parsers: Sequence[Preparing] = (),
@@ -74,7 +75,7 @@ async def ingest(
         for number, source in enumerate(sources, 1):
             async with store.alone(f"ingest {name} {source.uri}", seen.waits):
                 seen.goes_on()
-                place = await store.open(name, source, readers)
+                place = await store.open(name, source, readers, marks or Marks())
                 pipeline = _Pipeline(store, Vectors(store, embed), place, parsers, report, seen)
                 await pipeline.run(Sync(store, place, source, bounds.max_file), last=number == len(sources))
                 await store.finish(place)

@@ -1,5 +1,6 @@
 """Names that a caller gives: collections, and who may read."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ from fiel.tools.errors import UsageError
 from fiel.tools.principal import ROLES
 
 _MOST = 200
+_LICENCE = re.compile(r"[A-Za-z0-9.+:()-]+(?: [A-Za-z0-9.+:()-]+)*")
 
 
 def checked_collection(name: str) -> str:
@@ -24,6 +26,16 @@ def checked_readers(names: Sequence[str]) -> tuple[str, ...]:
                 f"{name!r} is no group", hint=f"A group, `everyone`, user:ID, or role:… with one of {', '.join(ROLES)}"
             )
     return tuple(names)
+
+
+def checked_licence(licence: str) -> str:
+    """`licence`, if it is an SPDX identifier or expression (or empty: not known). Raises UsageError."""
+    if licence and (len(licence) > _MOST or not _LICENCE.fullmatch(licence)):
+        raise UsageError(
+            f"{licence[:_MOST]!r} is no SPDX identifier or expression",
+            hint="For example CC-BY-4.0, `MIT OR Apache-2.0`, or LicenseRef-NAME for one of your own",
+        )
+    return licence
 
 
 def _plain(name: str, what: str) -> str:

@@ -19,12 +19,22 @@ from fiel.infra.database.connect import Database
 from fiel.tools.embed import Vector
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.principal import CURATORS, Principal
+from fiel.tools.search import Trust
 from fiel.tools.sql import load
 
 Result = TypeVar("Result")
 
 RETRIES = 5
 PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What holds for all documents of a source."""
+
+    licence: str = ""
+    """SPDX identifier or expression; empty: not known."""
+    trust: Trust = "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Place:
     source: uuid.UUID
     acl: tuple[int, ...]
     curators: tuple[int, ...]
+    marks: Marks = Marks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,7 @@ class Store:
         self.recipe = recipe
         self._sql = load("fiel.infra.corpus", "corpus.sql")
 
-    async def open(self, collection: str, origin: Source, readers: Sequence[str]) -> Place:
+    async def open(self, collection: str, origin: Source, readers: Sequence[str], marks: Marks = Marks()) -> Place:
         """Collection and source, made where they are missing; whom `readers` leaves out loses access at once."""
 
         async def grants(connection: AsyncConnection[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -87,7 +98,9 @@ class Store:
             scope = {"collection": found, "first": first, "beyond": beyond, "acl": list(acl)}
             await connection.execute(self._sql["narrow_documents"], scope)
             await connection.execute(self._sql["narrow_chunks"], scope)
-            return Place(found, source, acl, curators)
+            marked = {**scope, "licence": marks.licence, "trust": marks.trust}
+            await connection.execute(self._sql["mark_documents"], marked)
+            return Place(found, source, acl, curators, marks)
 
         return await self._acting(opened)
 
@@ -234,6 +247,8 @@ class _DocumentWriter:
             "title": document.title,
             "language": document.language,
             "media_type": document.media_type,
+            "licence": place.marks.licence,
+            "trust": place.marks.trust,
         }
         identity, found = await self._locked(values)
         values["document"] = identity

@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
-from fiel.policies.checks.base import Check, Found, parameter
+from fiel.policies.checks.base import Check, Found, nothing, parameter
 from fiel.policies.types import Span
 
-Trust = Literal["trusted", "internal", "external"]
-TRUST: tuple[Trust, ...] = get_args(Trust)
 UNKNOWN_SCORE = 0.5
 
 
@@ -64,13 +62,18 @@ def _among(licence: str, patterns: Sequence[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Provenance(Check):
-    """Finds passages by the trust in their source: internal 0.3, external 0.6, unknown 1; trusted ones score 0."""
+    """Finds passages by the trust in their source: internal 0.3, external 0.6, unknown 1; trusted ones score 0.
+
+    A text that no source is named for at all is no passage: score 0.
+    """
 
     name: ClassVar[str] = "provenance"
     reason: ClassVar[str] = "untrusted_source"
     inline: ClassVar[bool] = True
 
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
+        if "trust" not in facts:
+            return nothing(parts)
         levels = {"trusted": 0.0, "internal": 0.3, "external": 0.6}
         scores = [levels.get(trust, 1.0) for trust in said_of(facts, "trust", parts)]
         return _whole(parts, scores, "source", "")

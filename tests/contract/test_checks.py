@@ -385,7 +385,8 @@ def test_trust_is_judged_a_passage_and_what_is_not_known_is_not_trusted() -> Non
     check = CHECKS["provenance"]()
     facts = {"trust": ("trusted", "internal", "external", "no such level")}
     assert check.run(("a", "b", "c", "d"), facts).scores == (0.0, 0.3, 0.6, 1.0)
-    assert check.run(("a",), {}).scores == (1.0,)
+    assert check.run(("a",), {"trust": ""}).scores == (1.0,)
+    assert check.run(("a",), {}).scores == (0.0,)
 
 
 @pytest.mark.parametrize("name", BY_SOURCE)

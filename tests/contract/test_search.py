@@ -352,3 +352,12 @@ async def test_bad_vectors_are_refused(world: World, vector: Any) -> None:
 
 async def test_version_is_named(world: World) -> None:
     assert world.search.version.split(":")[0] in ("memory", "postgres")
+
+
+async def test_licence_and_trust_of_a_source_come_with_its_passages(world: World) -> None:
+    await world.put("c", [stored("alpha one", licence="CC-BY-4.0", trust="external"), stored("alpha two")])
+    found = {passage["text"]: passage for passage in await world.find(ANA, "alpha")}
+    assert {text: (one["licence"], one["trust"]) for text, one in found.items()} == {
+        "alpha one": ("CC-BY-4.0", "external"),
+        "alpha two": ("", "internal"),
+    }

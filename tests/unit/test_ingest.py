@@ -6,22 +6,26 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from fiel.infra.cli.corpus import TRUST
 from fiel.infra.corpus import ingest as pipeline
 from fiel.infra.corpus.ingest import ingest
+from fiel.infra.corpus.names import checked_licence
 from fiel.infra.corpus.prepare import Limits, Prepared, Preparer
 from fiel.infra.corpus.report import Progress, Report
 from fiel.infra.corpus.source import slice_of, verbatim
+from fiel.infra.corpus.store import Marks
 from fiel.infra.corpus.workers import LocalWorker
 from fiel.infra.database.connect import Database
 from fiel.tools.chunk.plain import PlainChunker
 from fiel.tools.embed import Vector
 from fiel.tools.errors import CollectionNotFound, DocumentPath, ModelUnavailable, NotPermitted, UsageError
 from fiel.tools.principal import Principal, local_administrator
+from fiel.tools.search import Trust
 
 from . import files
 from .embedders import HashEmbedder
@@ -451,3 +455,40 @@ async def test_a_document_without_chunks_is_stored_all_the_same(corpus: Corpus) 
     corpus.write(a="x")
     assert counts(await corpus.ingest(parsers=[Blank()])) == (1, 0, 0, 0)
     assert counts(await corpus.ingest(parsers=[Blank()])) == (0, 0, 0, 1)
+
+
+async def test_licence_and_trust_hold_at_once_for_all_that_the_source_has_brought(corpus: Corpus) -> None:
+    marks = "SELECT licence, trust FROM fiel.documents ORDER BY key"
+    corpus.write(a="one", b="two")
+    await corpus.ingest(marks=Marks("CC-BY-4.0", "external"))
+    assert await corpus.rows(marks) == [("CC-BY-4.0", "external")] * 2
+    corpus.write(a="three")
+    with pytest.raises(ModelUnavailable):
+        await corpus.ingest(embed=Failing(), marks=Marks("LicenseRef-no-ai", "external"))
+    assert await corpus.rows(marks) == [("LicenseRef-no-ai", "external")] * 2
+    await corpus.ingest()
+    assert await corpus.rows(marks) == [("", "internal")] * 2
+
+
+@pytest.mark.parametrize(
+    ("licence", "fine"),
+    [
+        ("", True),
+        ("MIT OR Apache-2.0", True),
+        ("(MIT)", True),
+        ("a\nb", False),
+        (" MIT", False),
+        ("<MIT>", False),
+        ("x" * 300, False),
+    ],
+)
+def test_a_licence_is_an_spdx_expression(licence: str, fine: bool) -> None:
+    if fine:
+        assert checked_licence(licence) == licence
+    else:
+        with pytest.raises(UsageError, match="no SPDX"):
+            checked_licence(licence)
+
+
+def test_the_command_line_knows_every_level_of_trust() -> None:
+    assert get_args(Trust) == TRUST

@@ -5,12 +5,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NotRequired, Protocol
 
 from typing_extensions import TypedDict  # Studio shows schemas of it, and needs this one before Python 3.12
 
 from fiel.tools.embed import Vector
 from fiel.tools.principal import Principal
+
+Trust = Literal["trusted", "internal", "external"]
+"""How far a source is trusted: as one's own word, as a colleague's, as a stranger's."""
 
 
 class Passage(TypedDict):
@@ -27,6 +30,10 @@ class Passage(TypedDict):
     """Id of the chunk (UUID)."""
     text: str
     """Verbatim slice of the stored extracted text."""
+    licence: NotRequired[str]
+    """SPDX identifier or expression of its source; empty: not known."""
+    trust: NotRequired[Trust]
+    """How far its source is trusted."""
     context: str
     """Headings above the chunk, ` > ` between them; empty where there are none. Not part of `text`."""
     start: int

@@ -14,7 +14,7 @@ from fiel.tools.canonical import score
 from fiel.tools.embed import Vector
 from fiel.tools.errors import CollectionNotFound, ModelUnreadable
 from fiel.tools.principal import CURATORS, Principal
-from fiel.tools.search import CollectionInfo, Passage, SearchRequest
+from fiel.tools.search import CollectionInfo, Passage, SearchRequest, Trust
 from fiel.tools.search.fusion import DEPTH, MOST_TOKENS, clean, fused, ideal, idf, saturated
 from fiel.tools.text import words
 
@@ -39,6 +39,8 @@ class Stored:
     end: int = 0
     language: str = "und"
     model: str = ""
+    licence: str = ""
+    trust: Trust = "internal"
 
 
 @dataclass(slots=True)
@@ -183,6 +185,8 @@ def _passage(
         document=stored.document,
         uri=stored.uri,
         title=stored.title,
+        licence=stored.licence,
+        trust=stored.trust,
         version=stored.version,
         chunk=stored.chunk,
         text=stored.text,

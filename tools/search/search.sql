@@ -137,7 +137,7 @@ WITH scope AS MATERIALIZED (
             END AS similarity
     ) f
 )
-SELECT f.document::text, d.uri, d.title, f.version::text, f.id::text AS chunk, f.text, f.context, f.start_at AS start,
+SELECT f.document::text, d.uri, d.title, d.licence, d.trust, f.version::text, f.id::text AS chunk, f.text, f.context, f.start_at AS start,
     f.end_at AS "end", f.language, f.score::text, f.dense_rank::int, f.text_rank::int,
     round(f.similarity::numeric, 6)::text AS similarity, (SELECT visible FROM size)::bigint AS visible
 FROM (SELECT * FROM fused ORDER BY score DESC, id LIMIT %(k)s) f
