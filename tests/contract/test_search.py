@@ -120,6 +120,8 @@ async def test_passage_is_whole(world: World) -> None:
         "uri": "notes.md",
         "title": "Notes",
         "version": chunk.version,
+        "licence": "",
+        "trust": "internal",
         "chunk": chunk.chunk,
         "text": "The harbour closes at nine.",
         "context": "Town > Harbour",
