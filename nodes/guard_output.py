@@ -18,7 +18,7 @@ from fiel.tools.vault import Vault
 
 def written_by_reviewer(state: State) -> bool:
     """Whether the draft is a reviewer's own: they are not asked about it again, but what blocks it still does."""
-    review = state["review"]
+    review = state.get("review") or {}
     return bool(review.get("status") == "edited" and review.get("draft") == state["draft"])
 
 

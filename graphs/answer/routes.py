@@ -12,7 +12,7 @@ def after_guard_input(state: State) -> Literal["rewrite", "hold", "refuse", "fai
         return "fail"
     if state.get("failure") or state.get("reason"):
         return "refuse"
-    return "hold" if state["review"] else "rewrite"
+    return "hold" if state.get("review") else "rewrite"
 
 
 def after_rewrite(state: State) -> Literal["retrieve", "abstain", "fail"]:
@@ -56,28 +56,28 @@ def after_judge(state: State) -> Literal["guard_output", "rewrite", "abstain", "
         return "fail"
     if state["judgement"].get("satisfied"):
         return "guard_output"
-    return "abstain" if state["review"].get("status") == "edited" else "rewrite"
+    return "abstain" if _review(state).get("status") == "edited" else "rewrite"
 
 
 def after_guard_output(state: State) -> Literal["release", "hold", "refuse"]:
     """Only what the checks passed goes on, and what they want reviewed goes to a person first."""
     if state.get("failure") or not state["checked"].get("released"):
         return "refuse"
-    return "hold" if state["review"].get("status") == "due" else "release"
+    return "hold" if _review(state).get("status") == "due" else "release"
 
 
 def after_hold(state: State) -> Literal["review", "refuse", "fail"]:
     """Where nobody can be asked, the run is refused."""
     if state.get("failure"):
         return "fail"
-    return "review" if state["review"].get("status") == "asked" else "refuse"
+    return "review" if _review(state).get("status") == "asked" else "refuse"
 
 
 def after_review(state: State) -> Literal["rewrite", "judge", "release", "refuse", "fail"]:
     """An approved question is searched, an approved draft released, an edited one judged and checked again."""
     if state.get("failure"):
         return "fail"
-    status, stage = state["review"].get("status"), state["review"].get("stage")
+    status, stage = _review(state).get("status"), _review(state).get("stage")
     if status == "edited":
         return "judge"
     if status != "approved":
@@ -88,3 +88,8 @@ def after_review(state: State) -> Literal["rewrite", "judge", "release", "refuse
 def after_release(state: State) -> Literal["__end__", "fail"]:
     """A release that found no proof has left no outcome."""
     return "__end__" if state.get("outcome") and not state.get("failure") else "fail"
+
+
+def _review(state: State) -> Mapping[str, Any]:
+    """What a person was asked; empty where nobody was, also in a state that was kept before there were reviews."""
+    return state.get("review") or {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import openai
+import orjson
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -14,9 +15,11 @@ from fiel.graphs.answer.graph import build
 from fiel.infra.compose import cipher
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.own import OwnHost
+from fiel.infra.ledger.effects import RecordedReviews
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
+from fiel.tools.principal import Principal
 from tests.api.conftest import Server
 from tests.conftest import Urls
 from tests.graph.conftest import DRAFT, House, bundles, house  # noqa: F401
@@ -45,7 +48,7 @@ async def host(
 ) -> AsyncIterator[OwnHost]:
     async with Database(database_urls.runtime, size=2) as database:
         kept = KeptReviews(database, Sealer(cipher(service_settings)), hours)
-        graph = build(replace(house.services, reviews=kept), InMemorySaver())
+        graph = build(replace(house.services, reviews=RecordedReviews(kept)), InMemorySaver())
         wants(house, "output")
 
         async def made() -> Any:
@@ -109,6 +112,42 @@ async def test_a_reviewer_approves_and_the_thread_shows_the_answer(client: Any, 
         )
         assert again.status_code == 409
         assert (await reviewer.get(f"/reviews/{found['review_id']}")).json()["dossier"] is None
+
+
+async def test_two_reviewers_decide_once_and_the_ledger_says_who(
+    client: Any,
+    web: Any,
+    server: Server,
+    house: House,  # noqa: F811
+) -> None:
+    mine, thread, _ = await waiting(client)
+    async with web("rita", roles=("auditor",)) as rita, web("rob", roles=("auditor",)) as rob:
+        found = await mine_of(rita, thread)
+        place, told = f"/reviews/{found['review_id']}", {"digest": found["digest"], "why": "seen", "comment": "a word"}
+        answers = await asyncio.gather(
+            rita.post(place, json={**told, "decision": "approve"}),
+            rob.post(place, json={**told, "decision": "approve"}),
+        )
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    by = "rita" if answers[0].status_code == 200 else "rob"
+    values = await settled(mine, thread)
+    assert values["outcome"] == "answered"
+    run_id = values["messages"][-1]["response_metadata"]["run_id"]
+    (entry,) = [one for one in await house.recorder.history(run_id) if one.decision.get("review", {}).get("by")]
+    assert (entry.hop, entry.decision["review"]["by"], entry.decision["review"]["why"]) == ("review", by, "seen")
+    async with server.service.database.acting(Principal("default", "rita")) as connection:
+        rows = await (
+            await connection.execute(
+                "SELECT body FROM fiel.acts WHERE subject = %s AND kind = 'review'", [found["run_id"]]
+            )
+        ).fetchall()
+    (act,) = [orjson.loads(row[0]) for row in rows]
+    assert (act["principal"]["id"], act["detail"]["decision"], act["detail"]["subject"]) == (
+        by,
+        "approve",
+        found["digest"],
+    )
+    assert "a word" not in str(act)
 
 
 async def test_an_edit_and_a_rejection(client: Any, web: Any) -> None:
