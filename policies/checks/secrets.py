@@ -27,6 +27,15 @@ def _jwt(text: str) -> bool:
         return False
 
 
+def _snowflake(text: str) -> bool:
+    """Whether the first part of three is the base64 of a decimal number, as in the token of a Discord bot."""
+    head = text.split(".", 1)[0]
+    try:
+        return base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)).isdigit()
+    except binascii.Error:
+        return False
+
+
 def _mixed(text: str) -> bool:
     """Whether `text` mixes letters and digits, as a generated value does and a word does not."""
     return any(c.isdigit() for c in text) and any(c.isalpha() for c in text)
@@ -103,6 +112,33 @@ _SHAPES = (
     _shape("vault_token", "hv", r"hv[sbr]\.[A-Za-z0-9_-]{24,200}", _mixed),
     _shape("grafana_token", "gl", r"gl(?:sa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}|c_[A-Za-z0-9+/=]{32,400})", end=""),
     _shape("age_key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
+    _shape("atlassian_token", "ATATT3", r"ATATT3[A-Za-z0-9_=-]{100,250}", end=""),
+    _shape("airtable_token", "pat", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}"),
+    _shape("notion_token", ("ntn_", "secret_"), r"(?:ntn_[A-Za-z0-9]{40,50}|secret_[A-Za-z0-9]{43})", _mixed),
+    _shape("perplexity_key", "pplx-", r"pplx-[A-Za-z0-9]{40,64}"),
+    _shape("langsmith_key", "lsv2_", r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"),
+    _shape("mailgun_key", "key-", r"key-[0-9a-f]{32}"),
+    _shape("mailchimp_key", "-us", r"[0-9a-f]{32}-us[0-9]{1,2}"),
+    _shape("newrelic_key", "NRAK-", r"NRAK-[A-Z0-9]{27}"),
+    _shape("postman_key", "PMAK-", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}"),
+    _shape("figma_token", "figd_", r"figd_[A-Za-z0-9_-]{40,60}", end=""),
+    _shape("netlify_token", "nfp_", r"nfp_[A-Za-z0-9]{36}"),
+    _shape("tailscale_key", "tskey-", r"tskey-(?:auth|api|client|scim|webhook)-[A-Za-z0-9]{8,32}-[A-Za-z0-9]{16,48}"),
+    _shape("sentry_token", "sntry", r"sntry[su]_[A-Za-z0-9+/=_-]{40,300}", end=""),
+    _shape("supabase_key", ("sbp_", "sb_secret_"), r"(?:sbp_[0-9a-f]{40}|sb_secret_[A-Za-z0-9_-]{22,60})"),
+    _shape("planetscale_key", "pscale_", r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{32,64}", end=""),
+    _shape("terraform_token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,70}"),
+    _shape("rubygems_key", "rubygems_", r"rubygems_[0-9a-f]{48}"),
+    _shape("doppler_token", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{40,80}", end=""),
+    _shape("square_token", "sq0", r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,43}"),
+    _shape("hubspot_token", "pat-", r"pat-(?:na|eu|ap)[0-9]-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    _shape(
+        "discord_webhook",
+        "/api/webhooks/",
+        r"discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,80}",
+        end="",
+    ),
+    _shape("discord_token", (".",), r"[MNO][A-Za-z0-9]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", _snowflake),
     _shape("jwt", "eyJ", r"eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{10,2000}", _jwt, end=""),
     _shape(
         "secret_key",
