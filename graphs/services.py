@@ -33,6 +33,8 @@ class Services:
     vault: Vault
     reviews: Reviews = field(default_factory=Nobody)
     """Whom a run can ask that needs a review."""
+    stated: Mapping[str, str] = field(default_factory=dict)
+    """Versions that runs state instead of those installed: a replay states those of then."""
     timeout: float = 60.0
     """Longest time for one hop, seconds."""
 

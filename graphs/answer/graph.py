@@ -133,6 +133,7 @@ def _versions(services: Services) -> Any:
             "index": services.search.version,
             "judge": services.judge.version,
             "rerank": services.rerank.version,
+            **services.stated,
         }
 
     return versions

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("corpus", "Search a collection with the caller's rights."),
     "ask": ("ask", "Answer a question from a collection, or say that it cannot be answered."),
     "trace": ("trace", "Show the hops of a run as a tree."),
+    "replay": ("replay", "Replay a run from its record and compare it, hop by hop."),
     "policy": ("policy", "List and show policy bundles; check a text against one."),
     "token": ("token", "Make, list, revoke and rotate the bearer tokens of the service."),
     "settings": ("configuration", "List every setting: value, default, meaning."),

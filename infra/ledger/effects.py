@@ -5,9 +5,10 @@ replay needs to answer the same again; both are kept by digest, once a run. An e
 (ingest, set-up) a wrapper only passes on.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,19 +28,36 @@ from fiel.tools.search import CollectionInfo, Passage, Search, SearchRequest
 T = TypeVar("T")
 
 
+class Source(Protocol):
+    """Answers effects in the place of the ports."""
+
+    def answer(self, step: Step, kind: str, request: bytes) -> Any:
+        """What the port answered then; raises what it raised."""
+        ...
+
+
+SOURCE: ContextVar[Source | None] = ContextVar("fiel_effects", default=None)
+"""Where a replay runs: what answers instead of the ports, none of which is then called."""
+
+
 async def _effect(
     kind: str,
     request: Callable[[], bytes],
-    call: Awaitable[T],
+    call: Coroutine[Any, Any, T],
     response: Callable[[T], bytes],
     facts: Callable[[T], dict[str, Any]] | None = None,
 ) -> T:
-    """Await `call` and record it in the current hop."""
+    """Await `call` and record it in the current hop; in a replay `call` is dropped and the source answers."""
     step = CURRENT.get()
     if step is None:
         return await call
+    source = SOURCE.get()
     try:
-        result = await call
+        if source is None:
+            result = await call
+        else:
+            call.close()
+            result = source.answer(step, kind, request())
     except FielError as error:
         step.effect(kind, request(), encode({"error": error.public()}), {"error": error.code})
         raise

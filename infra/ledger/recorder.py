@@ -10,7 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, is_dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -289,6 +289,7 @@ class LedgerRecorder:
         row = RunRow(run_id, principal.tenant, str(thread), principal.id, None, None, time.time_ns() // 1000)
         key = await self.keys.of(principal.tenant, principal.id)
         run = Run(row, principal, key, self._resource)
+        run.options = _options(runtime.context)
         if not hop.first:
             where = _where(runtime, config)
             await self._past.attach(run, run.digests(state), where.step)
@@ -376,6 +377,13 @@ def run_versions(own: Mapping[str, str], facts: Mapping[str, Any]) -> Mapping[st
     """Versions of code and graph, and those that the state names."""
     named = facts.get("versions")
     return {**own, **named} if named else own
+
+
+def _options(context: Any) -> Mapping[str, Any]:
+    """The options of a run as plain data, for a replay; those of a foreign graph only where they are."""
+    if is_dataclass(context) and not isinstance(context, type):
+        return asdict(context)
+    return {}
 
 
 def _loop_time() -> float:

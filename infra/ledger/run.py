@@ -100,6 +100,8 @@ class Run:
     def __init__(self, row: RunRow, principal: Principal, key: DataKey, resource: tuple[tuple[str, str], ...]) -> None:
         self.row = row
         self.principal = principal
+        self.options: Mapping[str, Any] = {}
+        """What the caller has set for this run."""
         self.past: tuple[Entry, ...] = ()
         self.lineage: tuple[str, ...] = ()
         """Runs that this one resumes, nearest first."""
@@ -309,6 +311,7 @@ class Run:
             "caller": {"id": who.id, "groups": sorted(who.groups), "roles": sorted(who.roles)},
             "thread": self.row.thread,
             "resumes": resumed,
+            "options": self.keep(encode(dict(self.options), "options")),
         }
 
     def put(self, content: bytes) -> str:

@@ -1,0 +1,45 @@
+"""Where two entries of the same hop differ, with both values."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Body = Mapping[str, Any]
+Value = Callable[[str], Any]
+"""Digest to what it stands for."""
+
+
+def differences(then: Body, now: Body, value_then: Value, value_now: Value) -> list[dict[str, Any]]:
+    """`{"what", "recorded", "replayed"}` for each fact that differs; times and hashes are not compared."""
+    out = []
+    for part in ("reads", "writes", "left"):
+        one, other = then.get(part) or {}, now.get(part) or {}
+        for channel in sorted({*one, *other}):
+            a, b = one.get(channel), other.get(channel)
+            if a != b:
+                out += _values(f"{part}.{channel}", _read(a, value_then), _read(b, value_now))
+    for part in ("hop", "attempt", "status", "edited", "gone", "decision", "effects"):
+        a, b = then.get(part), now.get(part)
+        if a != b and not (not a and not b) and not out:
+            out += _values(part, a, b)
+    return out
+
+
+def _read(digest: str | None, value: Value) -> Any:
+    return None if digest is None else value(digest)
+
+
+def _values(what: str, then: Any, now: Any) -> list[dict[str, Any]]:
+    found = list(paths(then, now, what))
+    return [{"what": path, "recorded": a, "replayed": b} for path, a, b in found[:20]]
+
+
+def paths(then: Any, now: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
+    """The innermost places where two JSON values differ: path, then, now."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*then, *now}):
+            yield from paths(then.get(key), now.get(key), f"{at}.{key}")
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for place, (a, b) in enumerate(zip(then, now, strict=True)):
+            yield from paths(a, b, f"{at}[{place}]")
+    elif then != now:
+        yield at, then, now

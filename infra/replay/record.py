@@ -1,0 +1,127 @@
+"""A run's record: its entries in full, and every content that they name."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import orjson
+
+from fiel.graphs.answer.options import Options, digest
+from fiel.infra.ledger.chain import START, Point, Sealed, Unfolded, broken, unfold
+from fiel.infra.ledger.frames import unpack
+from fiel.infra.ledger.past import MAX_LINKS
+from fiel.infra.ledger.store import RunRow, Store
+from fiel.infra.ledger.subjects import DataKey, Keys
+from fiel.infra.telemetry.trace import RunNotFound
+from fiel.tools.errors import FielError, UsageError
+from fiel.tools.principal import Principal
+
+
+class NotReplayable(FielError):
+    """The record of a run cannot be replayed: broken, of another form, or without something that a replay needs."""
+
+    code = "not_replayable"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A run that the replayed one resumes."""
+
+    row: RunRow
+    sealed: Sequence[Sealed]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything that a replay needs of one run."""
+
+    row: RunRow
+    entries: Sequence[Unfolded]
+    contents: Mapping[str, bytes]
+    """By digest: what the run and those that it resumes have kept."""
+    past: Sequence[Past]
+    """Runs that it resumes, nearest first."""
+    key: DataKey
+    """Key of its contents and digests."""
+
+    def value(self, digest: str) -> Any:
+        """The content with this digest, decoded. Raises NotReplayable."""
+        if digest not in self.contents:
+            raise NotReplayable(f"the content {digest[:12]} is not in the record", where=f"run {self.row.run}")
+        return orjson.loads(self.contents[digest])
+
+    @property
+    def principal(self) -> Principal:
+        """Who asked, as the first entry says."""
+        who = self.entries[0].body["begin"]["caller"]
+        return Principal(self.row.tenant, who["id"], frozenset(who["groups"]), frozenset(who["roles"]))
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of what decided: those that `guard_input` wrote, or that the state held; empty where none did."""
+        for one in self.entries:
+            if found := one.entry.decision.get("versions"):
+                return dict(found)
+        read = self.entries[0].entry.reads.get("versions")
+        return dict(self.value(read) or {}) if read else {}
+
+    @property
+    def options(self) -> Options:
+        """What the caller had set. Raises NotReplayable where the record does not say."""
+        kept = self.entries[0].body["begin"].get("options")
+        if kept is not None:
+            known = {spec.name for spec in fields(Options)}
+            return Options(**{name: value for name, value in self.value(kept).items() if name in known})
+        default = Options()
+        if self.versions.get("options", digest(default)) == digest(default):
+            return default
+        raise NotReplayable("the record does not hold the options of this run", where=f"run {self.row.run}")
+
+
+async def load(store: Store, keys: Keys, run: str) -> Record:
+    """The record of `run`. Raises UsageError, RunNotFound, NotReplayable, KeyUnavailable."""
+    try:
+        name = str(uuid.UUID(run.removeprefix("tr-")))
+    except ValueError:
+        raise UsageError(f"{run!r} is no id of a run", where="RUN", hint="`fiel ask` prints it") from None
+    row = await store.run(name)
+    if row is None:
+        raise RunNotFound("no such run", where=name)
+    sealed = list(await store.entries(name))
+    past = await _past(store, row)
+    start, first = _start(past, row)
+    if not sealed or broken(sealed, first) is not None:
+        raise NotReplayable("the chain of this run's entries is broken or empty", where=f"run {name}")
+    contents: dict[str, bytes] = {}
+    key: DataKey | None = None
+    for owner in (row.run, *(one.row.run for one in past)):
+        for blob in await store.frames(owner):
+            held = await keys.named(blob.key)
+            contents |= dict(unpack(held.cipher.open("frame", owner, blob.data, blob.key)))
+            key = key or held
+    if key is None:
+        raise NotReplayable("the record holds no contents", where=f"run {name}")
+    return Record(row, unfold(name, sealed, start), contents, past, key)
+
+
+async def _past(store: Store, row: RunRow) -> list[Past]:
+    out: list[Past] = []
+    while row.resumes and len(out) < MAX_LINKS:
+        before = await store.run(row.resumes)
+        if before is None:
+            break
+        out.append(Past(before, list(await store.entries(before.run))))
+        row = before
+    return out
+
+
+def _start(past: Sequence[Past], row: RunRow) -> tuple[Point, str]:
+    """What the runs before had left where `row` begins, and the hash that its first entry follows."""
+    point, hash, after = START, "", [*past[::-1]]
+    for place, one in enumerate(after):
+        next_row = after[place + 1].row if place + 1 < len(after) else row
+        unfolded = unfold(one.row.run, one.sealed, point)
+        last = unfolded[min(next_row.resumes_seq or 0, len(unfolded) - 1)]
+        point, hash = last.point, last.hash.hex()
+    return point, hash

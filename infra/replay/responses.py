@@ -1,0 +1,99 @@
+"""Responses of effects, decoded: the reverse of what `fiel.infra.ledger.effects` writes down."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from fiel.policies.types import Decision, Span, Verdict
+from fiel.tools.chat import Completion, DraftSentence, Quote, Usage
+from fiel.tools.errors import FielError
+from fiel.tools.judge import Judgement, SentenceJudgement
+from fiel.tools.rerank import Ranking
+from fiel.tools.review import Ruling
+from fiel.tools.search import CollectionInfo
+
+Facts = Mapping[str, Any]
+
+
+def decoded(kind: str, asked: Facts, answered: bytes) -> Any:
+    """What the port answered. Raises the FielError that it raised."""
+    if kind == "embed" and not answered.startswith(b'{"error"'):
+        return _vectors(asked, answered)
+    facts = orjson.loads(answered)
+    if isinstance(facts, dict) and set(facts) == {"error"}:
+        raise _error(facts["error"])
+    return _READ[kind](facts)
+
+
+def _error(public: Mapping[str, str]) -> FielError:
+    kind: type[FielError] = _kinds().get(public["code"]) or type(
+        "RecordedError", (FielError,), {"code": public["code"]}
+    )
+    error: FielError = kind.__new__(kind)
+    FielError.__init__(error, public["what"], where=public["where"], hint=public["hint"])
+    return error
+
+
+def _kinds() -> dict[str, type[FielError]]:
+    """Every error of fiel by its code, the most general first."""
+    found: dict[str, type[FielError]] = {}
+    waiting: list[type[FielError]] = [FielError]
+    while waiting:
+        kind = waiting.pop(0)
+        if isinstance(code := kind.__dict__.get("code"), str):
+            found.setdefault(code, kind)
+        waiting += kind.__subclasses__()
+    return found
+
+
+def _vectors(asked: Facts, answered: bytes) -> Any:
+    numbers = np.frombuffer(answered, dtype="<f4").astype(np.float32)
+    if "query" in asked:
+        return numbers
+    return list(numbers.reshape(len(asked["passages"]), -1)) if asked["passages"] else []
+
+
+def _quotes(quotes: Any) -> tuple[Quote, ...]:
+    return tuple(Quote(**quote) for quote in quotes)
+
+
+def _completion(facts: dict[str, Any]) -> Completion:
+    facts["usage"] = Usage(**facts["usage"])
+    facts["first_token"] = {token: float(value) for token, value in facts["first_token"].items()}
+    if facts.get("sentences") is not None:
+        facts["sentences"] = tuple(DraftSentence(one["text"], _quotes(one["quotes"])) for one in facts["sentences"])
+    return Completion(**facts)
+
+
+def _ranking(facts: Facts) -> Ranking:
+    return Ranking(tuple(facts["order"]), tuple(float(one) for one in facts["scores"]), float(facts["relevance"]))
+
+
+def _judgement(facts: Facts) -> Judgement:
+    sentences = tuple(SentenceJudgement(label, float(score)) for label, score in facts["sentences"])
+    return Judgement(sentences, float(facts["answered"]), Usage(**facts["usage"]))
+
+
+def _decision(facts: Facts) -> Decision:
+    verdicts = tuple(
+        Verdict(**{**one, "spans": tuple(Span(**span) for span in one["spans"])}) for one in facts["verdicts"]
+    )
+    return Decision(facts["action"], verdicts, tuple(facts["parts"]), facts["reason"])
+
+
+def _collection(facts: Facts) -> CollectionInfo:
+    return CollectionInfo(**{**facts, "languages": tuple(facts["languages"])})
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "chat": _completion,
+    "rerank": _ranking,
+    "judge": _judgement,
+    "check": _decision,
+    "collection": _collection,
+    "search": lambda facts: facts,
+    "review": lambda facts: facts,
+    "ruling": lambda facts: Ruling(**facts) if facts is not None else None,
+}
