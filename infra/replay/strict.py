@@ -8,27 +8,23 @@ from fiel.infra.ledger.subjects import Keys
 from fiel.infra.replay.record import Record, load
 from fiel.infra.replay.walk import Walked, strict
 from fiel.infra.telemetry.trace import RunNotFound
-from fiel.tools.errors import FielError
+from fiel.tools.errors import NotPermitted
 from fiel.tools.principal import Principal
-
-
-class NotPermitted(FielError):
-    """The caller may not do this."""
-
-    code = "not_permitted"
 
 
 async def replay(store: Store, keys: Keys, principal: Principal, run: str, installed: Services) -> dict[str, Any]:
     """Replay a run of the caller's tenant. Raises NotPermitted, RunNotFound, NotReplayable, KeyUnavailable.
 
-    A replay shows what was asked and read, so it is for administrators and auditors.
+    A replay is for administrators and auditors. A difference holds what was asked and read; an auditor, who need not be
+    allowed to read the passages, sees where it is and not the values.
     """
     if not principal.may("administrator", "auditor"):
         raise NotPermitted("replays are for administrators and auditors", where="replay")
     record = await load(store, keys, run)
     if record.row.tenant != principal.tenant:
         raise RunNotFound("no such run", where=record.row.run)
-    return shaped(record, await strict(record, installed))
+    value = shaped(record, await strict(record, installed))
+    return value if principal.may("administrator") else masked(value)
 
 
 def shaped(record: Record, found: Walked) -> dict[str, Any]:
@@ -45,3 +41,15 @@ def shaped(record: Record, found: Walked) -> dict[str, Any]:
         "notes": found.notes,
         "live_calls": 0,
     }
+
+
+def masked(value: dict[str, Any]) -> dict[str, Any]:
+    """The same without a value of anybody: the place of each difference, down to its channel."""
+    first = value["first_divergence"]
+    hops = [{**hop, "diff": [_place(diff) for diff in hop["diff"]]} for hop in value["hops"]]
+    return {**value, "first_divergence": first and {"hop": first["hop"], **_place(first)}, "hops": hops}
+
+
+def _place(diff: dict[str, Any]) -> dict[str, Any]:
+    channel = ".".join(diff["what"].split("[")[0].split(".")[:2])
+    return {"what": channel, "recorded": None, "replayed": None, "masked": True}

@@ -12,9 +12,9 @@ from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
 from fiel.infra.replay import record as records
-from fiel.infra.replay.strict import NotPermitted, replay
+from fiel.infra.replay.strict import replay
 from fiel.nodes.prompts import Prompts
-from fiel.tools.errors import DatabaseUnavailable
+from fiel.tools.errors import DatabaseUnavailable, NotPermitted
 from fiel.tools.principal import Principal, local_administrator
 from tests.graph.conftest import READER, House, hanging, raising
 
@@ -183,3 +183,15 @@ async def test_only_auditors_and_administrators_of_the_tenant_replay(recorded: H
     foreign = Principal("elsewhere", "eve", frozenset(), frozenset({"auditor"}))
     with pytest.raises(records.RunNotFound):
         await replay(store, keys, foreign, run, recorded.services)
+
+
+async def test_an_auditor_sees_where_it_differs_and_no_text(recorded: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = str(uuid.uuid4())
+    await recorded.ask(run=run)
+    auditor = Principal("default", "eve", frozenset(), frozenset({"auditor"}))
+    monkeypatch.setattr(type(recorded.models), "threshold", lambda self, language: 0.95)
+    value = await replay(recorded.store, recorded.recorder.keys, auditor, run, recorded.services)
+    assert value["first_divergence"] == {
+        "hop": "rerank", "what": "writes.reason", "recorded": None, "replayed": None, "masked": True
+    }  # fmt: skip
+    assert "nothing_relevant" not in str(value)
