@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import httpx
 import openai
@@ -16,9 +17,12 @@ from fiel.infra.compose import cipher
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.own import OwnHost
 from fiel.infra.ledger.effects import RecordedReviews
+from fiel.infra.runs.errors import NotFound
+from fiel.infra.runs.reviewing import Decision, Reviewing, rules
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
+from fiel.tools.errors import SettingsError
 from fiel.tools.principal import Principal
 from tests.api.conftest import Server
 from tests.conftest import Urls
@@ -230,3 +234,30 @@ async def test_what_nobody_decides_in_time_is_refused(client: Any, server: Serve
     values = await settled(mine, thread)
     assert (values["outcome"], values["reason"]) == ("refused", "review_expired")
     assert "xylophone" not in str(values)
+
+
+async def test_who_may_not_read_the_collection_may_not_review(client: Any, web: Any, server: Server) -> None:
+    _, thread, _ = await waiting(client)
+    async with web("rita", roles=("auditor",)) as reviewer:
+        found = await mine_of(reviewer, thread)
+
+    async def never(reviewer: Principal, collection: str) -> bool:
+        assert (reviewer.id, collection) == ("rita", "default")
+        return False
+
+    async def lives(who: Any) -> bool:
+        return True
+
+    service, rita = server.service, Principal("default", "rita", frozenset(), frozenset({"auditor"}))
+    desk = Reviewing(service.engine.runs, Sealer(service.cipher), rules(service.settings), lives, never)
+    with pytest.raises(NotFound):
+        await desk.get(rita, UUID(found["review_id"]))
+    with pytest.raises(NotFound):
+        await desk.decide(rita, UUID(found["review_id"]), Decision("approve", found["digest"], "seen"))
+
+
+@pytest.mark.parametrize("roles", ["", "auditors", "auditor, nobody"])
+def test_roles_that_are_none_stop_the_start(roles: str) -> None:
+    with pytest.raises(SettingsError, match="review_roles"):
+        rules(Settings(review_roles=roles))
+    assert rules(Settings(review_roles="auditor, administrator")).roles == {"auditor", "administrator"}
