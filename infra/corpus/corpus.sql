@@ -31,15 +31,15 @@ SELECT set_config('idle_in_transaction_session_timeout', '0', true),
 -- name: narrow_documents
 -- Whom the new readers leave out loses access before anything else happens.
 UPDATE fiel.documents
-   SET acl = ARRAY(SELECT unnest(acl) INTERSECT SELECT unnest(%(acl)s::int[]) ORDER BY 1)
- WHERE collection = %(collection)s AND key >= %(first)s AND key < %(beyond)s AND NOT acl <@ %(acl)s::int[]
+   SET acl = ARRAY(SELECT unnest(allowed) INTERSECT SELECT unnest(%(acl)s::int[]) ORDER BY 1)
+ WHERE collection = %(collection)s AND key >= %(first)s AND key < %(beyond)s AND NOT allowed <@ %(acl)s::int[]
 
 -- name: narrow_chunks
 UPDATE fiel.chunks AS c
    SET acl = ARRAY(SELECT unnest(c.acl) INTERSECT SELECT unnest(%(acl)s::int[]) ORDER BY 1)
   FROM fiel.documents AS d
  WHERE d.collection = %(collection)s AND d.key >= %(first)s AND d.key < %(beyond)s
-   AND c.document = d.id AND NOT c.acl <@ %(acl)s::int[]
+   AND c.document = d.id AND NOT c.acl <@ %(acl)s::int[] AND c.acl <> d.acl
 
 -- name: mark_documents
 -- A licence and a trust hold at once for all that the source has brought, whatever comes of the rest of the ingest.
@@ -49,8 +49,8 @@ UPDATE fiel.documents
    AND (licence, trust) IS DISTINCT FROM (%(licence)s, %(trust)s)
 
 -- name: stored
--- Documents that are not deleted, by key, after one key and up to another.
-SELECT id, key, uri, sha256, recipe, acl, source
+-- Documents that are not deleted, by key, after one key and up to another, with whom an ingest allowed.
+SELECT id, key, uri, sha256, recipe, allowed, source
   FROM fiel.documents
  WHERE collection = %(collection)s AND key > %(after)s AND key <= %(upto)s AND deleted_at IS NULL
  ORDER BY key

@@ -22,7 +22,9 @@ from fiel.tools.search.memory import Stored
 from fiel.tools.search.postgres import PostgresSearch
 
 DIMENSIONS = 6
-TABLES = "collections sources documents versions chunks postings shelves shelf_counts embeddings grant_names".split()
+TABLES = (
+    "collections sources documents versions chunks postings shelves shelf_counts embeddings access_grants grant_names"
+).split()
 GROUPS = ("red", "green", "blue")
 ADMINISTRATOR = local_administrator()
 STRANGER = local_administrator("other")
