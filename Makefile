@@ -20,7 +20,7 @@ NODE_TESTS = $(shell command -v npm >/dev/null && node $(BROWSER)/version.cjs &&
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_LINK_MODE := copy
 
-.PHONY: help demo test test-all conformance bench lint graph studio wheel clean
+.PHONY: help demo test test-all conformance bench eval-policies lint graph studio wheel clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ conformance: $(STAMP) $(STUDIO_STAMP) ## every check of the protocol against fie
 
 bench: $(STAMP) ## quality and speed, each figure with its sample size and the floor beside it (PARTS="graph quality": only these)
 	$(BIN)/python -m fiel.infra.bench $(PARTS)
+
+eval-policies: $(STAMP) ## recall and false positives of the injection head on held-out texts (needs ../shared/data)
+	$(BIN)/python -m fiel.infra.evaluation.policies
 
 lint: $(STAMP) $(LINKS) ## style, types, import directions
 	$(BIN)/ruff check .

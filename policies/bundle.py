@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fiel.policies.checks import CHECKS, Check
+from fiel.policies.heads import hash_of
 from fiel.policies.located import Located, read
 from fiel.policies.rules import SEVERITY, Band, Rule
 from fiel.policies.types import STAGES, Stage
@@ -351,6 +352,7 @@ def _canonical(entry: Entry) -> dict[str, Any]:
         "id": entry.id,
         "check": entry.check.name,
         "code": {module: code_hash(module) for module in (type(entry.check).__module__, *entry.check.modules)},
+        "heads": {name: hash_of(name) for name in entry.check.heads},
         "with": entry.check.parameters(),
         "limit_ms": entry.limit_ms,
         "stages": {

@@ -4,6 +4,7 @@ from fiel.policies.checks.banned import Banned
 from fiel.policies.checks.base import Check, Found
 from fiel.policies.checks.control import Control
 from fiel.policies.checks.injection import Injection
+from fiel.policies.checks.injection_head import InjectionHead
 from fiel.policies.checks.leakage import Leakage
 from fiel.policies.checks.length import Length
 from fiel.policies.checks.links import Links
@@ -16,5 +17,8 @@ __all__ = ["CHECKS", "Check", "Found"]
 
 CHECKS: dict[str, type[Check]] = {
     check.name: check
-    for check in (Length, Control, Injection, Secrets, Pii, Leakage, Links, Topics, Banned, Licence, Provenance)
+    for check in (
+        *(Length, Control, Injection, InjectionHead, Secrets, Pii, Leakage, Links),
+        *(Topics, Banned, Licence, Provenance),
+    )
 }

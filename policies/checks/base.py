@@ -41,6 +41,9 @@ class Check:
     modules: ClassVar[tuple[str, ...]] = ()
     """Further modules, beside its own, whose source decides what it finds; their hashes enter the bundle's version."""
 
+    heads: ClassVar[tuple[str, ...]] = ()
+    """Heads that it uses (`fiel.policies.heads`); the hashes of their files enter the bundle's version."""
+
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
         """Look at `parts`. Must neither change them nor raise for what they contain."""
         raise NotImplementedError

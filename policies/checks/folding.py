@@ -6,7 +6,7 @@ invisible characters removed and with Cyrillic and Greek look-alikes read as the
 
 import unicodedata
 
-_LOOKALIKES = dict(
+LOOKALIKES = dict(
     zip(
         "аеіоорсухѕјһӏԁԛԝвкмнтαειονρτυχκβ’‘“”«»–—‐‑\u00a0\u2028\u2029",
         'aeioopcyxsjhldqwbkmhtaeiovptuxkb\'\'""""---- \n\n',
@@ -22,11 +22,11 @@ class _Table(dict[int, str]):
     def __missing__(self, code: int) -> str:
         character = chr(code)
         folded = "".join(
-            _LOOKALIKES.get(part, part)
+            LOOKALIKES.get(part, part)
             for part in unicodedata.normalize("NFKD", character).lower()
             if unicodedata.category(part) not in _IGNORED
         )
-        folded = _LOOKALIKES.get(character.lower(), folded)
+        folded = LOOKALIKES.get(character.lower(), folded)
         self[code] = folded
         return folded
 

@@ -24,7 +24,14 @@ async def test_lets_through_what_nothing_is_found_in(policies: Policies) -> None
     bundle = policies.bundle("default")
     decision = await policies.check(bundle, "input", ["Who founded Rome?"])
     assert (decision.action, decision.reason, decision.parts) == ("allow", "ok", ("Who founded Rome?",))
-    assert [v.check for v in decision.verdicts] == ["length", "control", "injection", "secrets", "pii"]
+    assert [v.check for v in decision.verdicts] == [
+        "length",
+        "control",
+        "injection",
+        "injection_head",
+        "secrets",
+        "pii",
+    ]
     assert {v.version for v in decision.verdicts} == {bundle.version}
     assert all(v.ms >= 0 for v in decision.verdicts)
 
@@ -34,7 +41,7 @@ async def test_verdicts_stand_in_order_through_the_first_blocker(policies: Polic
     decision = await policies.check(policies.bundle("default"), "input", [text])
     assert decision.action == "block"
     assert decision.reason == "injection_pattern"
-    assert [v.action for v in decision.verdicts] == ["allow", "allow", "block", "not_run", "not_run"]
+    assert [v.action for v in decision.verdicts] == ["allow", "allow", "block", "not_run", "not_run", "not_run"]
     assert decision.verdicts[-1].reason == "not_run"
     assert decision.verdicts[2].spans[0].kind == "override"
 

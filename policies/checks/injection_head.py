@@ -1,0 +1,62 @@
+"""Prompt injection and jailbreaks by meaning: a head on the sentence vector that retrieval needs anyway.
+
+Looks at the text as it is, and at what it says without its disguise. `policies/models/injection/CARD.md` has the
+figures, and what the head does not find.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fiel.policies.checks.base import Check, Found
+from fiel.policies.checks.views import MOST_WINDOWS, views, windows
+from fiel.policies.heads import head
+from fiel.policies.types import Span
+from fiel.tools import e5
+
+FLOOR = 0.1
+"""A lower probability says nothing: score 0."""
+LEAST_WORDS = 3
+"""A window of fewer words says too little for a vector to tell, and holds no order worth the name."""
+
+_WORD = re.compile(r"\w{2,}|[^\W\d_a-zA-Z]")
+"""A word of two letters or more, or one character of a script that does without spaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionHead(Check):
+    """Finds orders to the model by meaning. Score: the probability of the worst window of the worst reading."""
+
+    name: ClassVar[str] = "injection_head"
+    reason: ClassVar[str] = "injection_likely"
+    heads: ClassVar[tuple[str, ...]] = ("injection",)
+    modules: ClassVar[tuple[str, ...]] = (
+        "fiel.policies.checks.folding",
+        "fiel.policies.checks.views",
+        "fiel.policies.heads",
+        "fiel.tools.e5",
+    )
+
+    def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
+        scores = tuple(_probability(part) for part in parts)
+        spans = [Span(index, 0, len(parts[index]), "injection") for index, score in enumerate(scores) if score]
+        return Found(scores, tuple(spans))
+
+
+def _probability(text: str) -> float:
+    # The text's own windows come first; all readings together get no more windows than one long text.
+    seen = list(dict.fromkeys(window for view in views(text) for window in windows(view) if _says_something(window)))
+    if not seen:
+        return 0.0
+    rows = np.asarray(e5.shared().encode(seen[:MOST_WINDOWS], True), np.float32)
+    vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    worst = float(head("injection").probabilities(vectors).max())
+    return worst if not worst < FLOOR else 0.0
+
+
+def _says_something(window: str) -> bool:
+    return next(islice(_WORD.finditer(window), LEAST_WORDS - 1, None), None) is not None
