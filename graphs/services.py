@@ -7,6 +7,7 @@ from fiel.policies.types import Policies
 from fiel.tools.chat import Chat
 from fiel.tools.embed import Embedder
 from fiel.tools.errors import UsageError
+from fiel.tools.guard import Guard
 from fiel.tools.judge import Judge
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.rerank import Reranker
@@ -23,6 +24,7 @@ class Services:
     chats: Mapping[str, Chat]
     """By name as options name them; the first is the default."""
     embed: Embedder
+    guard: Guard
     judge: Judge
     language: Callable[[str], str]
     """Detects the language of a text: ISO 639-1, `und` where it cannot tell."""

@@ -34,6 +34,7 @@ from fiel.infra.telemetry.mlflow import Mlflow
 from fiel.infra.telemetry.shipper import Shipper
 from fiel.policies.bundle import load_bundles
 from fiel.policies.evaluate import GuardrailsPolicies
+from fiel.tools import e5
 from fiel.tools.embed import Embedder
 from fiel.tools.errors import SettingsError
 from fiel.tools.language import LanguageDetector
@@ -54,12 +55,6 @@ def callers(settings: Settings) -> ConfigCallers:
 def cipher(settings: Settings) -> keys.Cipher:
     """The ledger's cipher; its key is made at the first start. Raises KeyUnavailable for one that cannot be read."""
     return keys.Cipher(keys.load_or_create(settings.folder / KEY_FILE))
-
-
-def _no_guard_model(settings: Settings) -> None:
-    """A setting that nothing heeds would promise what is not there."""
-    if settings.guard or settings.guard_url or settings.guard_key:
-        raise SettingsError("no check of this version asks a guard model", where="FIEL_GUARD", hint="Unset FIEL_GUARD")
 
 
 async def _key_is_there(settings: Settings, store: PostgresStore) -> None:
@@ -217,7 +212,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
     Raises SettingsError, PolicyError, KeyUnavailable (no start without a policy and a key), DatabaseUnavailable.
     """
     models.quiet_threads()
-    _no_guard_model(settings)
+    # Bundles with a head on the vector load its engine, and whoever does first sets its threads.
+    await asyncio.to_thread(e5.shared, models.threads(settings))
     policies = GuardrailsPolicies(load_bundles(settings.policies or None))
     allowed = callers(settings)
     language = LanguageDetector()
@@ -246,11 +242,13 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         stack.push_async_callback(recorder.close)
         embedded_by = corpus.embed.version
         chats, judge = models.chats(settings, pairs, embedded_by), models.judge(settings, pairs, embedded_by)
-        stack.push_async_callback(models.close, *chats.values(), judge, corpus.embed)
+        guard = models.guard(settings, corpus.embed)
+        stack.push_async_callback(models.close, *chats.values(), judge, guard, corpus.embed)
         services = Services(
             callers=allowed,
             chats={name: effects.RecordedChat(chat) for name, chat in chats.items()},
             embed=effects.RecordedEmbedder(corpus.embed),
+            guard=effects.RecordedGuard(guard),
             judge=effects.RecordedJudge(judge),
             language=language,
             policies=effects.RecordedPolicies(policies),

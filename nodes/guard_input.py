@@ -8,11 +8,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, asked, due, found, plain
+from fiel.nodes.moderate import moderated
 from fiel.nodes.sift import sift
 from fiel.nodes.turns import Said, opened, put_right, remembered, taken_up
 from fiel.policies.types import Bundle, Policies
 from fiel.tools.canonical import content_digest_trusted
 from fiel.tools.errors import CollectionNotFound
+from fiel.tools.guard import Guard
 from fiel.tools.principal import Principal, Role
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.search import Search
@@ -51,6 +53,7 @@ class GuardInput:
     """Checks caller, options, collection and question; writes the question as it may go on."""
 
     callers: Callers
+    guard: Guard
     language: Callable[[str], str]
     policies: Policies
     recorder: Recorder
@@ -114,7 +117,8 @@ class GuardInput:
 
     async def _check(self, case: "_Case", bundle: Bundle) -> Update:
         facts = {"language": case.language}
-        decision = await self.policies.check(bundle, "input", [case.text], facts)
+        scored = await moderated(self.guard, bundle, "input", case.text)
+        decision = await self.policies.check(bundle, "input", [case.text], {**facts, **scored})
         details = []
         if found(decision):
             details.append(await self.vault.put(case.run, {"verdicts": plain(decision.verdicts, spans=True)}))

@@ -9,9 +9,11 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, bundle_of, due, found, plain
 from fiel.nodes.cite import Composed, compose
+from fiel.nodes.moderate import moderated
 from fiel.nodes.prompts import Prompts
 from fiel.policies.types import HELD, Bundle, Decision, Policies
 from fiel.tools.errors import NotProven
+from fiel.tools.guard import Guard
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
 
@@ -27,6 +29,7 @@ class GuardOutput:
     """Composes answer and citations from the draft, checks them, masks what the bundle masks."""
 
     callers: Callers
+    guard: Guard
     policies: Policies
     prompts: Callable[[str], Prompts]
     recorder: Recorder
@@ -44,7 +47,8 @@ class GuardOutput:
             "prompt": self.prompts(runtime.context.prompt).secret,
         }
         composed = compose(content["sentences"], state["passages"])
-        decision = await self.policies.check(bundle, "output", composed.parts, facts)
+        scored = await moderated(self.guard, bundle, "output", state["question"], composed.parts[0])
+        decision = await self.policies.check(bundle, "output", composed.parts, {**facts, **scored})
         seen = self.callers.principal(config).sees_unreleased
         update: Update = {"verdicts": [*state["verdicts"], *plain(decision.verdicts, spans=seen)]}
         checked = {"draft": state["draft"], "action": decision.action, "policy": bundle.version, "released": ""}

@@ -84,6 +84,10 @@ class PolicyBundle:
         """Whether this bundle is `least` or extends it."""
         return least in self.lineage
 
+    def uses(self, check: str, stage: Stage) -> bool:
+        """Whether a check of that kind runs in the stage."""
+        return any(rule.check.name == check for rule in self.rules[stage])
+
     def message(self, reason: str, language: str, otherwise: str = "blocked") -> str:
         """Fixed words for `reason`; those for `otherwise`, then for `blocked`, where the reason has none of its own."""
         for code in (reason, otherwise, "blocked"):

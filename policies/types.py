@@ -77,6 +77,10 @@ class Bundle(Protocol):
         """Whether this bundle is `least` or extends it (a bundle that extends another can only tighten it)."""
         ...
 
+    def uses(self, check: str, stage: Stage) -> bool:
+        """Whether a check of that kind runs in the stage."""
+        ...
+
     def message(self, reason: str, language: str, otherwise: str = "blocked") -> str:
         """Fixed words to the user for `reason`, in `language` where the bundle has it, else in English.
 

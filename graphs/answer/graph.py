@@ -92,7 +92,15 @@ def _nodes(services: Services) -> dict[str, Node]:
     chat = services.chat
     return {
         "guard_input": GuardInput(
-            callers, services.language, policies, recorder, services.search, vault, forbidden, _versions(services)
+            callers,
+            services.guard,
+            services.language,
+            policies,
+            recorder,
+            services.search,
+            vault,
+            forbidden,
+            _versions(services),
         ),
         "rewrite": Rewrite(chat, policies, prompts),
         "retrieve": Retrieve(callers, services.embed, services.search),
@@ -100,7 +108,7 @@ def _nodes(services: Services) -> dict[str, Node]:
         "guard_context": GuardContext(callers, policies, recorder, vault),
         "generate": Generate(chat, prompts, recorder, vault),
         "judge": Judge(services.judge, recorder, vault),
-        "guard_output": GuardOutput(callers, policies, prompts, recorder, vault),
+        "guard_output": GuardOutput(callers, services.guard, policies, prompts, recorder, vault),
         "hold": Hold(policies, recorder, services.reviews, vault),
         "review": Review(callers, recorder, services.reviews, vault),
         "release": Release(callers, recorder, vault),
@@ -130,6 +138,7 @@ def _versions(services: Services) -> Any:
             "prompt": prompts(options.prompt).version,
             "chat": services.chat(options.chat).version,
             "embed": services.embed.version,
+            "guard": services.guard.version,
             "index": services.search.version,
             "judge": services.judge.version,
             "rerank": services.rerank.version,

@@ -18,7 +18,7 @@ from fiel.graphs.services import Services
 from fiel.infra.answering import Question, ask
 from fiel.infra.bench import floor
 from fiel.infra.bench.corpus import COLLECTION, fill, questions
-from fiel.infra.bench.instant import InstantChat, InstantEmbedder, InstantJudge, InstantReranker
+from fiel.infra.bench.instant import InstantChat, InstantEmbedder, InstantGuard, InstantJudge, InstantReranker
 from fiel.infra.bench.load import Load, arriving, closed
 from fiel.infra.callers import ConfigCallers
 from fiel.infra.compose import ledger_connections
@@ -59,6 +59,7 @@ async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[
             callers=ConfigCallers(),
             chats={"instant": effects.RecordedChat(InstantChat())},
             embed=effects.RecordedEmbedder(InstantEmbedder()),
+            guard=effects.RecordedGuard(InstantGuard()),
             judge=effects.RecordedJudge(InstantJudge()),
             language=language,
             policies=effects.RecordedPolicies(policies),

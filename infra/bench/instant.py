@@ -7,6 +7,7 @@ import numpy as np
 
 from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
 from fiel.tools.embed import Vector
+from fiel.tools.guard import Assessment
 from fiel.tools.judge import Judgement, SentenceJudgement
 from fiel.tools.rerank import Ranking
 from fiel.tools.search import Passage
@@ -56,6 +57,16 @@ class InstantChat:
         text = request.passages[0]["text"]
         end = text.find(". ") + 1 or len(text)
         return Completion(text[:end], Usage(), sentences=(DraftSentence(text[:end], (Quote(0, 0, end),)),))
+
+
+class InstantGuard:
+    """Finds everything harmless."""
+
+    version = "instant:1"
+    reads_answers = False
+
+    async def assess(self, question: str, answer: str = "") -> Assessment:
+        return Assessment({"hate": 0.0, "violence": 0.0})
 
 
 class InstantJudge:

@@ -27,6 +27,7 @@ def mermaid() -> str:
         callers=nobody,
         chats={},
         embed=nobody,
+        guard=nobody,
         judge=nobody,
         language=nobody,
         policies=nobody,

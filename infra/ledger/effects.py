@@ -19,6 +19,7 @@ from fiel.policies.types import Bundle, Decision, Policies, Stage
 from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Usage
 from fiel.tools.embed import Embedder, Vector
 from fiel.tools.errors import FielError
+from fiel.tools.guard import Assessment, Guard
 from fiel.tools.judge import Judge, Judgement
 from fiel.tools.principal import Principal
 from fiel.tools.rerank import Ranking, Reranker
@@ -271,6 +272,35 @@ def _judgement(judgement: Judgement) -> bytes:
             "usage": _usage(judgement.usage),
         }
     )
+
+
+class RecordedGuard:
+    """`Guard`."""
+
+    def __init__(self, port: Guard) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
+
+    @property
+    def reads_answers(self) -> bool:
+        return self._port.reads_answers
+
+    async def assess(self, question: str, answer: str = "") -> Assessment:
+        return await _effect(
+            "guard",
+            lambda: encode({"model": self.version, "question": question, "answer": answer}),
+            self._port.assess(question, answer),
+            _assessment,
+            lambda assessment: {"usage": _usage(assessment.usage)} if assessment.usage.input_tokens else {},
+        )
+
+
+def _assessment(assessment: Assessment) -> bytes:
+    scores = {name: repr(float(value)) for name, value in assessment.scores.items()}
+    return encode({"scores": scores, "usage": _usage(assessment.usage)})
 
 
 class RecordedSearch:

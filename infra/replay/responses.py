@@ -9,6 +9,7 @@ import orjson
 from fiel.policies.types import Decision, Span, Verdict
 from fiel.tools.chat import Completion, DraftSentence, Quote, Usage
 from fiel.tools.errors import FielError
+from fiel.tools.guard import Assessment
 from fiel.tools.judge import Judgement, SentenceJudgement
 from fiel.tools.rerank import Ranking
 from fiel.tools.review import Ruling
@@ -76,6 +77,10 @@ def _judgement(facts: Facts) -> Judgement:
     return Judgement(sentences, float(facts["answered"]), Usage(**facts["usage"]))
 
 
+def _assessment(facts: Facts) -> Assessment:
+    return Assessment({name: float(score) for name, score in facts["scores"].items()}, Usage(**facts["usage"]))
+
+
 def _decision(facts: Facts) -> Decision:
     verdicts = tuple(
         Verdict(**{**one, "spans": tuple(Span(**span) for span in one["spans"])}) for one in facts["verdicts"]
@@ -90,6 +95,7 @@ def _collection(facts: Facts) -> CollectionInfo:
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "chat": _completion,
     "rerank": _ranking,
+    "guard": _assessment,
     "judge": _judgement,
     "check": _decision,
     "collection": _collection,

@@ -74,6 +74,10 @@ class Then:
         return bool(self.installed.writes)
 
     @property
+    def reads_answers(self) -> bool:
+        return bool(self.installed.reads_answers)
+
+    @property
     def dimensions(self) -> int:
         return int(self.installed.dimensions)
 
@@ -84,7 +88,7 @@ class Then:
         """Raises UsageError: a strict replay calls nothing."""
         raise UsageError("a strict replay calls nothing live")
 
-    complete = query = passages = rank = judge = collection = search = check = ask = ruling = never
+    complete = query = passages = rank = judge = collection = search = check = ask = ruling = assess = never
 
     def bundle(self, name: str, version: str = "") -> Any:
         """The bundle that is installed now; one of another version is found by the requests that it makes."""

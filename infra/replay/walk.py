@@ -101,6 +101,7 @@ class _Walk:
             callers=ConfigCallers(),
             chats={self.options.chat: effects.RecordedChat(chat)},
             embed=effects.RecordedEmbedder(Then(then.get("embed", ""), installed.embed)),
+            guard=effects.RecordedGuard(Then(then.get("guard", ""), installed.guard)),
             judge=effects.RecordedJudge(Then(then.get("judge", ""), installed.judge)),
             language=installed.language,
             policies=effects.RecordedPolicies(Then("", installed.policies)),

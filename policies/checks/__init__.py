@@ -8,6 +8,7 @@ from fiel.policies.checks.injection_head import InjectionHead
 from fiel.policies.checks.leakage import Leakage
 from fiel.policies.checks.length import Length
 from fiel.policies.checks.links import Links
+from fiel.policies.checks.moderation import Moderation
 from fiel.policies.checks.pii import Pii
 from fiel.policies.checks.secrets import Secrets
 from fiel.policies.checks.source import Licence, Provenance
@@ -18,7 +19,7 @@ __all__ = ["CHECKS", "Check", "Found"]
 CHECKS: dict[str, type[Check]] = {
     check.name: check
     for check in (
-        *(Length, Control, Injection, InjectionHead, Secrets, Pii, Leakage, Links),
+        *(Length, Control, Injection, InjectionHead, Moderation, Secrets, Pii, Leakage, Links),
         *(Topics, Banned, Licence, Provenance),
     )
 }

@@ -16,6 +16,7 @@ from fiel.policies.checks.injection import Injection
 from fiel.policies.checks.leakage import Leakage
 from fiel.policies.checks.length import Length
 from fiel.policies.checks.links import Links
+from fiel.policies.checks.moderation import Moderation
 from fiel.policies.checks.pii import Pii
 from fiel.policies.checks.secrets import Secrets
 from fiel.policies.checks.source import Licence
@@ -35,7 +36,7 @@ class Row:
     catches: tuple[tuple[str, float], ...]
     leaves: tuple[str, ...]
     """Score below .5 (and 0 where the check knows nothing between)."""
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     exact: bool = True
     """Whether the marked spans must be found exactly."""
     graded: bool = False
@@ -220,6 +221,13 @@ ROWS = {
         facts={"prompt": PROMPT, "canary": "canary-7f3a"},
         exact=False,
     ),
+    "moderation": Row(
+        Moderation(),
+        (),
+        ("", "When does the office open?"),
+        facts={"moderation": {"model": "m", "scores": {"hate": "0.400000", "advice": "1.000000"}}},
+        graded=True,
+    ),
     "links": Row(
         CHECKS["links"](),
         (
@@ -283,7 +291,7 @@ def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
     return plain, ranges
 
 
-BY_SOURCE = ("licence", "provenance")
+BY_SOURCE = ("licence", "moderation", "provenance")
 CATCHES = [(name, text, score) for name, row in ROWS.items() for text, score in row.catches]
 LEAVES = [(name, text) for name, row in ROWS.items() for text in row.leaves]
 
@@ -409,7 +417,7 @@ def test_trust_is_judged_a_passage_and_what_is_not_known_is_not_trusted() -> Non
     assert check.run(("a",), {}).scores == (0.0,)
 
 
-@pytest.mark.parametrize("name", BY_SOURCE)
+@pytest.mark.parametrize("name", ["licence", "provenance"])
 @pytest.mark.parametrize("given", [("MIT",), ("MIT", 1), ()])
 def test_facts_that_do_not_fit_the_passages_are_a_failure(name: str, given: Any) -> None:
     with pytest.raises(ValueError, match="one text a part"):
@@ -484,3 +492,21 @@ def test_a_first_list_tightens_and_an_empty_one_loosens() -> None:
     none, one, two = Links(), Links(hosts=("a.org",)), Links(hosts=("a.org", "b.org"))
     assert [mine.loosens(base) for mine, base in ((one, none), (one, two), (one, one))] == [None, None, None]
     assert [mine.loosens(base) for mine, base in ((none, one), (two, one))] == ["hosts", "hosts"]
+
+
+def test_moderation_reads_the_worst_of_the_categories_that_count() -> None:
+    facts = {"moderation": {"model": "m", "scores": {"hate": "0.700000", "violence": "0.900000", "advice": "1.000000"}}}
+    found = Moderation().run(("asked", "earlier"), facts)
+    assert (found.scores, found.reason) == ((0.9, 0.0), "harmful_violence")
+    assert Moderation(categories=("hate",)).run(("asked",), facts).reason == "harmful_hate"
+    assert Moderation().run(("asked",), {}).scores == (0.0,)
+    assert Moderation().run((), facts).scores == ()
+
+
+@pytest.mark.parametrize("given", [{}, {"scores": {"hate": "high"}}, {"scores": {"hate": "2.000000"}}, "harmless"])
+def test_moderation_that_cannot_be_read_does_not_pass(given: Any) -> None:
+    from fiel.policies.rules import Band, Rule
+
+    rule = Rule("moderation", Moderation(), "input", (Band(0.5, "block"),), 1.0, "v")
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        rule.verdict(Moderation().run(("asked",), {"moderation": given}), ("asked",), 0.0)

@@ -29,6 +29,7 @@ async def test_lets_through_what_nothing_is_found_in(policies: Policies) -> None
         "control",
         "injection",
         "injection_head",
+        "moderation",
         "secrets",
         "pii",
     ]
@@ -41,7 +42,15 @@ async def test_verdicts_stand_in_order_through_the_first_blocker(policies: Polic
     decision = await policies.check(policies.bundle("default"), "input", [text])
     assert decision.action == "block"
     assert decision.reason == "injection_pattern"
-    assert [v.action for v in decision.verdicts] == ["allow", "allow", "block", "not_run", "not_run", "not_run"]
+    assert [v.action for v in decision.verdicts] == [
+        "allow",
+        "allow",
+        "block",
+        "not_run",
+        "not_run",
+        "not_run",
+        "not_run",
+    ]
     assert decision.verdicts[-1].reason == "not_run"
     assert decision.verdicts[2].spans[0].kind == "override"
 

@@ -27,6 +27,7 @@ from fiel.policies.types import Bundle, Decision, Stage
 from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
 from fiel.tools.embed import Vector
 from fiel.tools.errors import CollectionNotFound
+from fiel.tools.guard import Assessment
 from fiel.tools.judge import Judgement, SentenceJudgement
 from fiel.tools.principal import Principal, local_administrator
 from fiel.tools.rerank import Ranking
@@ -64,6 +65,9 @@ class Models:
     wording: str = ""
     searched: list[str] = field(default_factory=list)
     asked: list[ChatRequest] = field(default_factory=list)
+    reads_answers: bool = True
+    harm: dict[str, float] = field(default_factory=dict)
+    harm_in_answer: bool = False
     version: str = "test"
     dimensions: int = 2
 
@@ -115,6 +119,12 @@ class Models:
         text = request.passages[0]["text"]
         sentence = DraftSentence(text, (Quote(0, 0, len(text)),))
         return Completion(text, Usage(10, 5, "0.000100"), sentences=(sentence,))
+
+    async def assess(self, question: str, answer: str = "") -> Assessment:
+        broken = await self._fault("guard")
+        if broken is not None:
+            return broken  # type: ignore[no-any-return]
+        return Assessment({"hate": 0.0, **self.harm} if bool(answer) == self.harm_in_answer else {"hate": 0.0})
 
     async def judge(
         self, question: str, draft: Sequence[DraftSentence], passages: Sequence[Passage], *, language: str
@@ -208,6 +218,7 @@ async def house() -> Any:
         callers=ConfigCallers(),
         chats={"test": models},
         embed=models,
+        guard=models,
         judge=models,
         language=lambda text: "en",
         policies=policies,

@@ -254,3 +254,34 @@ async def test_entries_are_committed_before_the_answer_is_seen(house: House) -> 
     state = await house.ask()
     assert (state["outcome"], state["reason"]) == ("unavailable", "record_unavailable")
     assert "xylophone" not in str({**state, "passages": []})
+
+
+async def test_what_the_guard_finds_harmful_is_refused_before_anything_is_searched(house: House) -> None:
+    house.models.harm = {"violence": 1.0}
+    state = await house.ask()
+    assert (state["outcome"], state["reason"]) == ("refused", "harmful_violence")
+    assert house.models.searched == []
+    house.models.harm = {"violence": 0.7}
+    assert (await house.ask())["outcome"] == "answered", "a doubt is noted and no more"
+
+
+async def test_what_the_guard_finds_harmful_in_an_answer_is_withheld(house: House) -> None:
+    house.models.harm, house.models.harm_in_answer = {"self_harm": 1.0}, True
+    state = await house.ask()
+    assert (state["outcome"], state["reason"]) == ("refused", "harmful_self_harm")
+    assert "emergency" in state["answer"]
+
+
+@pytest.mark.parametrize("fault", [raising, hanging])
+async def test_a_guard_model_that_fails_lets_no_question_in(house: House, fault: Any) -> None:
+    house.models.faults["guard"] = fault
+    state = await house.ask()
+    assert state["outcome"] == "refused"
+    assert house.models.searched == []
+    assert "secret of the model" not in str(state)
+
+
+async def test_a_bundle_without_moderation_asks_no_guard(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.models.faults["guard"] = raising
+    monkeypatch.setattr("fiel.policies.bundle.PolicyBundle.uses", lambda self, check, stage: check != "moderation")
+    assert (await house.ask())["outcome"] == "answered"

@@ -27,6 +27,7 @@ def recorded(house: House) -> House:
         services,
         chats={"test": effects.RecordedChat(models)},
         embed=effects.RecordedEmbedder(models),
+        guard=effects.RecordedGuard(models),
         judge=effects.RecordedJudge(models),
         rerank=effects.RecordedReranker(models),
         search=effects.RecordedSearch(models),
@@ -39,7 +40,7 @@ def recorded(house: House) -> House:
 async def again(house: House, run: str) -> dict[str, Any]:
     """The replay of `run`, with every model of the house broken: nothing may ask one."""
     await house.recorder.writer.drain()
-    house.models.faults = dict.fromkeys(("embed", "collection", "search", "rerank", "chat", "judge"), raising)
+    house.models.faults = dict.fromkeys(("embed", "collection", "search", "rerank", "chat", "judge", "guard"), raising)
     return await replay(house.store, house.recorder.keys, local_administrator(), run, house.services)
 
 
