@@ -91,6 +91,7 @@ class GuardInput:
         bundle = self._bundle(options.policy, info.policy)
         if bundle is None:
             return {"reason": "policy_too_weak"}
+        bundle = self.policies.variant(bundle, options.collection, case.principal.roles)
         update: Update = {"policy": bundle.name, "versions": self.versions(options, bundle.version)}
         return update | await self._check(case, bundle)
 

@@ -5,8 +5,8 @@ examples does not load.
 """
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any, Literal
 from fiel.policies.checks import CHECKS, Check
 from fiel.policies.heads import hash_of
 from fiel.policies.located import Located, read
+from fiel.policies.overrides import KEYS as OVERRIDE_KEYS
+from fiel.policies.overrides import MARK, Override, canonical, combined, parse, relaxable
 from fiel.policies.rules import SEVERITY, Band, Rule
 from fiel.policies.types import STAGES, Stage
 from fiel.tools.canonical import digest, digest_of
@@ -32,6 +34,7 @@ _FORMAT = 1
 _SHARED = (
     "fiel.policies.checks.base",
     "fiel.policies.mask",
+    "fiel.policies.overrides",
     "fiel.policies.rules",
     "fiel.policies.types",
 )
@@ -79,6 +82,26 @@ class PolicyBundle:
     rules: Mapping[Stage, tuple[Rule, ...]] = field(repr=False, compare=False)
     masking: tuple[Rule, ...] = field(repr=False, compare=False)
     """Rules, one a check, whose findings are masked in spans and logs."""
+    overrides: tuple[Override, ...] = ()
+    relaxable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Check to the roles for which an override may relax it."""
+
+    def overriding(self, collection: str, roles: Collection[str]) -> tuple[str, ...]:
+        """Ids of the overrides that hold for a run over `collection` by a caller with `roles`, in the file's order."""
+        return tuple(override.id for override in self.overrides if override.applies(collection, roles))
+
+    def variant(self, ids: Sequence[str]) -> "PolicyBundle":
+        """The bundle with the overrides of those ids. Raises PolicyError for an id that it does not have."""
+        chosen = [override for override in self.overrides if override.id in ids]
+        if len(chosen) != len(ids) or not ids:
+            raise PolicyError(f"the bundle {self.name!r} has no overrides {', '.join(ids) or '(none named)'}")
+        words = {language: dict(found) for language, found in self.messages.items()}
+        for override in chosen:
+            for language, found in override.messages.items():
+                words.setdefault(language, {}).update(found)
+        name = f"{self.name}{MARK}{'+'.join(override.id for override in chosen)}"
+        entries = combined(self.entries, chosen)
+        return _assembled(name, self.description, self, entries, words, (), self.file, (), {})
 
     def satisfies(self, least: str) -> bool:
         """Whether this bundle is `least` or extends it."""
@@ -125,7 +148,7 @@ def load_file(file: Path | str, bundles: Mapping[str, PolicyBundle]) -> PolicyBu
     return _bundle(document, bundles[base] if base else None)
 
 
-_KEYS = ("name", "description", "extends", "limit_ms", "checks", "messages", "examples")
+_KEYS = ("name", "description", "extends", "limit_ms", "checks", "messages", "examples", "overrides", "relaxable")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -190,9 +213,55 @@ def _bundle(document: Located, base: PolicyBundle | None) -> PolicyBundle:
     messages = _messages(keys.get("messages"), base)
     examples = tuple(_example(item) for item in keys["examples"].items()) if "examples" in keys else ()
     description = keys["description"].text() if "description" in keys else ""
-    bundle = _assembled(name, description, base, entries, messages, examples, document.file)
+    marked = relaxable(
+        keys.get("relaxable"),
+        {entry.id: entry for entry in entries},
+        base.relaxable if base else None,
+        {entry.id for entry in entries} - {entry.id for entry in base.entries if base} if base else set(),
+    )
+    overrides = _overrides(document, base, entries, marked, limit)
+    bundle = _assembled(name, description, base, entries, messages, examples, document.file, overrides, marked)
     _prove(bundle)
+    for item in keys["overrides"].items() if "overrides" in keys else ():
+        _prove_override(bundle, item.mapping())
     return bundle
+
+
+def _overrides(
+    document: Located,
+    base: PolicyBundle | None,
+    entries: tuple[Entry, ...],
+    marked: Mapping[str, tuple[str, ...]],
+    limit: int,
+) -> tuple[Override, ...]:
+    """The overrides of a bundle: its base's, which it cannot leave out, and its own."""
+    located = document.mapping().get("overrides")
+    found = {override.id: override.within(marked) for override in base.overrides} if base else {}
+    by_id = {entry.id: entry for entry in entries}
+    before = {entry.id: entry for entry in base.entries} if base else {}
+    for override in found.values():
+        for entry in (*override.tightening, *override.relaxing):
+            if by_id.get(entry.id) != before.get(entry.id):
+                raise document.error(
+                    f"the check {entry.id!r} is changed here, and the override {override.id!r} of the bundle that this "
+                    "extends names it, so that the override would undo the change",
+                    "Leave the check as it is, and tighten it by an override for collections or roles",
+                )
+    for item in located.items() if located else ():
+        own = item.mapping(*OVERRIDE_KEYS)
+        words = _words(own["messages"]) if "messages" in own else {}
+        override = parse(item, by_id, marked, lambda one: _entry(one, limit), _must_tighten, words)
+        if override.id in found:
+            raise item.error(f"there is an override {override.id!r} already", "Choose another id")
+        found[override.id] = override
+    return tuple(found.values())
+
+
+def _prove_override(bundle: PolicyBundle, keys: Mapping[str, Located]) -> None:
+    """Run the examples of an override on the bundle with it alone. Raises PolicyError."""
+    if "examples" in keys:
+        examples = tuple(_example(item) for item in keys["examples"].items())
+        _prove(replace(bundle.variant([keys["id"].text()]), examples=examples))
 
 
 def _assembled(
@@ -203,9 +272,11 @@ def _assembled(
     messages: Mapping[str, Mapping[str, str]],
     examples: tuple[Example, ...],
     file: str,
+    overrides: tuple[Override, ...],
+    marked: Mapping[str, tuple[str, ...]],
 ) -> PolicyBundle:
     lineage = (name, *(base.lineage if base else ()))
-    version = _version(name, base, entries, messages)
+    version = _version(name, base, entries, messages, overrides, marked)
     rules: dict[Stage, tuple[Rule, ...]] = {
         stage: tuple(
             Rule(e.id, e.check, stage, e.stages[stage], e.limit_ms / 1000, version)
@@ -220,8 +291,9 @@ def _assembled(
             if rule.check.masks:
                 seen.setdefault(rule.id, rule)
     return PolicyBundle(
-        name, description, lineage, entries, messages, examples, version, file, rules, tuple(seen.values())
-    )
+        name, description, lineage, entries, messages, examples, version, file, rules, tuple(seen.values()), overrides,
+        marked,
+    )  # fmt: skip
 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
@@ -314,13 +386,19 @@ def _must_tighten(located: Located, entry: Entry, base: Entry) -> None:
 
 def _messages(located: Located | None, base: PolicyBundle | None) -> Mapping[str, Mapping[str, str]]:
     found = {language: dict(words) for language, words in base.messages.items()} if base else {}
-    for language, item in (located.mapping() if located else {}).items():
-        if len(language) != 2 or not language.isalpha() or not language.islower():
-            raise item.error("must be a language code of two letters (ISO 639-1)")
-        words = {reason: text.text().strip() for reason, text in item.mapping().items()}
+    for language, words in (_words(located) if located else {}).items():
         found.setdefault(language, {}).update(words)
     if located is not None and "blocked" not in found.get("en", {}):
         raise located.error("the message `blocked` in English is missing", "It stands for every reason without its own")
+    return found
+
+
+def _words(located: Located) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for language, item in located.mapping().items():
+        if len(language) != 2 or not language.isalpha() or not language.islower():
+            raise item.error("must be a language code of two letters (ISO 639-1)")
+        found[language] = {reason: text.text().strip() for reason, text in item.mapping().items()}
     return found
 
 
@@ -337,7 +415,12 @@ def code_hash(module: str) -> str:
 
 
 def _version(
-    name: str, base: PolicyBundle | None, entries: tuple[Entry, ...], messages: Mapping[str, Mapping[str, str]]
+    name: str,
+    base: PolicyBundle | None,
+    entries: tuple[Entry, ...],
+    messages: Mapping[str, Mapping[str, str]],
+    overrides: tuple[Override, ...],
+    marked: Mapping[str, tuple[str, ...]],
 ) -> str:
     return digest_of(
         {
@@ -347,6 +430,8 @@ def _version(
             "code": {module: code_hash(module) for module in _SHARED},
             "checks": [_canonical(entry) for entry in entries],
             "messages": {language: dict(words) for language, words in messages.items()},
+            "overrides": [canonical(override, _canonical) for override in overrides],
+            "relaxable": {check: sorted(roles) for check, roles in marked.items()},
         }
     )
 

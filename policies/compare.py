@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fiel.policies.bundle import PolicyBundle
 from fiel.policies.describe import show_bundle
 
-Kind = Literal["version", "check", "threshold", "action", "parameter", "limit", "message", "order"]
+Kind = Literal["version", "check", "threshold", "action", "parameter", "limit", "message", "order", "override"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ def compare(old: PolicyBundle, new: PolicyBundle) -> list[Change]:
 
 def _kind(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Kind:
     parts = path.split(".")
+    if parts[0] in ("overrides", "relaxable"):
+        return "override"
     if parts[0] != "checks":
         return "message" if parts[0] == "messages" else "order" if parts[0] == "order" else "version"
     if len(parts) == 2:
@@ -57,6 +59,12 @@ def _flat(bundle: PolicyBundle) -> dict[str, Any]:
         for stage, bands in entry["stages"].items():
             flat |= {f"{path}.stages.{stage}.{action}": threshold for action, threshold in bands.items()}
         flat |= {f"{path}.with.{name}": value for name, value in entry["with"].items()}
+    flat |= {f"relaxable.{check}": list(roles) for check, roles in bundle.relaxable.items()}
+    for override in bundle.overrides:
+        inside = bundle.variant([override.id])
+        changed = {path: value for path, value in _flat(inside).items() if flat.get(path) != value}
+        whom = {"collections": list(override.collections), "roles": list(override.roles)}
+        flat |= {f"overrides.{override.id}.{path}": value for path, value in {**whom, **changed}.items()}
     flat["order"] = [entry["id"] for entry in shown["checks"]]
     for language, words in shown["messages"].items():
         flat |= {f"messages.{language}.{reason}": text for reason, text in words.items()}

@@ -64,6 +64,8 @@ class GuardrailsPolicies(Loaded):
         try:
             if not self._warm:
                 await asyncio.to_thread(self.warm)
+            if (mine.version, stage) not in self._guards:
+                await asyncio.to_thread(self.prepare, {mine.name: mine})  # a variant that nobody needed before
             await self._guards[mine.version, stage].judge(work)
         except Exception as error:
             # The edge at which a failure of the library becomes a block.

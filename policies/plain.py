@@ -1,11 +1,12 @@
 """The policy port without Guardrails AI: the same rules, one after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fiel.policies.bundle import PolicyBundle
 from fiel.policies.limits import Threads
 from fiel.policies.mask import ALL, settled
+from fiel.policies.overrides import MARK
 from fiel.policies.rules import Rule, Work, spans_of
 from fiel.policies.types import Bundle, Decision, Stage
 from fiel.tools.errors import PolicyError
@@ -36,11 +37,26 @@ class Loaded:
         """Raises PolicyError for a name that no bundle has. See `Policies.bundle`."""
         if version and (name, version) in self._known:
             return self._known[name, version]
+        plain, mark, ids = name.partition(MARK)
+        if mark:
+            return self._varied(self.bundle(plain), ids.split("+"))
         try:
             return self.bundles[name]
         except KeyError:
             known = ", ".join(sorted(self.bundles))
             raise PolicyError(f"there is no policy bundle {name!r}", hint=f"There are: {known}") from None
+
+    def variant(self, bundle: Bundle, collection: str, roles: Collection[str]) -> PolicyBundle:
+        """See `Policies.variant`."""
+        if MARK in bundle.name:
+            raise PolicyError(f"{bundle.name!r} cannot be asked for: a run's collection and caller choose the variant")
+        mine = self.own(bundle)
+        ids = mine.overriding(collection, roles)
+        return self._varied(mine, ids) if ids else mine
+
+    def _varied(self, bundle: PolicyBundle, ids: Sequence[str]) -> PolicyBundle:
+        made = bundle.variant(ids)
+        return self._known.setdefault((made.name, made.version), made)
 
     def redact(self, bundle: Bundle, text: str) -> str:
         """`text` with personal data and secrets masked; wholly masked where that fails."""

@@ -10,8 +10,10 @@ from typing import Any
 from fiel.policies.bundle import ACTIONS, FACTS
 from fiel.policies.checks import CHECKS, Check
 from fiel.policies.types import STAGES
+from fiel.tools.principal import ROLES
 
 _TEXT = {"type": "string", "pattern": r"\S"}
+_ROLES = {"type": "array", "items": {"enum": list(ROLES)}, "minItems": 1}
 _MILLISECONDS = {"type": "number", "minimum": 1, "maximum": 600_000}
 
 
@@ -26,13 +28,11 @@ def schema() -> dict[str, Any]:
                 "description": _TEXT,
                 "extends": _TEXT,
                 "limit_ms": _MILLISECONDS,
-                "checks": {"type": "array", "items": {"oneOf": [_entry(name, kind) for name, kind in CHECKS.items()]}},
-                "messages": {
-                    "type": "object",
-                    "propertyNames": {"pattern": "^[a-z]{2}$"},
-                    "additionalProperties": {"type": "object", "additionalProperties": _TEXT},
-                },
+                "checks": _checks(),
+                "messages": _messages(),
                 "examples": {"type": "array", "items": _example()},
+                "overrides": {"type": "array", "items": _override()},
+                "relaxable": {"type": "object", "additionalProperties": _ROLES},
             },
             "name",
         ),
@@ -41,6 +41,27 @@ def schema() -> dict[str, Any]:
 
 def _mapping(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": properties, "required": list(required)}
+
+
+def _checks() -> dict[str, Any]:
+    return {"type": "array", "items": {"oneOf": [_entry(name, kind) for name, kind in CHECKS.items()]}}
+
+
+def _messages() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": "^[a-z]{2}$"},
+        "additionalProperties": {"type": "object", "additionalProperties": _TEXT},
+    }
+
+
+def _override() -> dict[str, Any]:
+    properties = {
+        "id": _TEXT, "collections": {"type": "array", "items": _TEXT, "minItems": 1}, "roles": _ROLES,
+        "checks": _checks(), "messages": _messages(), "examples": {"type": "array", "items": _example()},
+    }  # fmt: skip
+    either = [{"required": ["collections"]}, {"required": ["roles"]}]
+    return {**_mapping(properties, "id"), "oneOf": either}
 
 
 def _entry(name: str, kind: type[Check]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Verdicts, decisions and the port through which nodes ask what is allowed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -96,6 +96,14 @@ class Policies(Protocol):
         """The bundle of that name, in the version that a run began with where this process still knows it.
 
         Raises PolicyError for a name that no bundle has.
+        """
+        ...
+
+    def variant(self, bundle: Bundle, collection: str, roles: Collection[str]) -> Bundle:
+        """`bundle` as it holds for a run over `collection` by a caller with `roles`: with its overrides for them.
+
+        A bundle in its own right, with a name and a version of its own; it satisfies what `bundle` satisfies. Raises
+        PolicyError for a bundle that is a variant already.
         """
         ...
 

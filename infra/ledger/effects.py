@@ -5,7 +5,7 @@ replay needs to answer the same again; both are kept by digest, once a run. An e
 (ingest, set-up) a wrapper only passes on.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, replace
 from typing import Any, Protocol, TypeVar
@@ -349,6 +349,9 @@ class RecordedPolicies:
 
     def bundle(self, name: str, version: str = "") -> Bundle:
         return self._port.bundle(name, version)
+
+    def variant(self, bundle: Bundle, collection: str, roles: Collection[str]) -> Bundle:
+        return self._port.variant(bundle, collection, roles)
 
     def redact(self, bundle: Bundle, text: str) -> str:
         return self._port.redact(bundle, text)
