@@ -94,6 +94,10 @@ class Then:
         """The bundle that is installed now; one of another version is found by the requests that it makes."""
         return self.installed.bundle(name)
 
+    def variant(self, bundle: Any, collection: str, roles: Any) -> Any:
+        """The variant that is installed now: collection and roles are those of the record."""
+        return self.installed.variant(bundle, collection, roles)
+
     def redact(self, bundle: Any, text: str) -> str:
         return str(self.installed.redact(bundle, text))
 
