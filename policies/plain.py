@@ -50,7 +50,7 @@ class Loaded:
         """See `Policies.variant`."""
         if MARK in bundle.name:
             raise PolicyError(f"{bundle.name!r} cannot be asked for: a run's collection and caller choose the variant")
-        mine = self.own(bundle)
+        mine = bundle if isinstance(bundle, PolicyBundle) else self.own(bundle)
         ids = mine.overriding(collection, roles)
         return self._varied(mine, ids) if ids else mine
 
