@@ -34,4 +34,9 @@ class Metrics:
         self.policies_reloads = Gauge(
             "fiel_policies_reloads", "Sets of policies swapped in since the start.", registry=self.registry
         )
+        self.unsealed = Gauge(
+            "fiel_ledger_unsealed_seconds",
+            "Seconds for which the oldest entry waits to be sealed into its chain.",
+            registry=self.registry,
+        )
         self.ready = Gauge("fiel_ready", "1 where runs can begin at once.", registry=self.registry)

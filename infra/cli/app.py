@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("ask", "Answer a question from a collection, or say that it cannot be answered."),
     "trace": ("trace", "Show the hops of a run as a tree."),
     "replay": ("replay", "Replay a run from its record and compare it, hop by hop."),
+    "audit": ("audit", "Verify, export and show what the ledger has."),
     "policy": ("policy", "List and show policy bundles; check a text against one."),
     "grant": ("access", "Let a group or a user read a collection or a document."),
     "revoke": ("access", "End a grant."),

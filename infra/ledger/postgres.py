@@ -8,6 +8,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from fiel.infra.ledger.chain import Sealed
+from fiel.infra.ledger.leaf import of_frame
 from fiel.infra.ledger.store import Blob, Flush, RecordConflict, RunRow
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.sql import load
@@ -108,12 +109,19 @@ def _arrays(flushes: Sequence[Flush]) -> list[list[Any]]:
             flush.entries[-1].hash if flush.entries else None,
             flush.frame,
             flush.spans,
+            _leaf(flush),
         )
         for flush in flushes
     ]
     entries = [(place, e.seq, e.hash, e.body) for place, flush in enumerate(flushes, 1) for e in flush.entries]
     drafts = [(place, *draft) for place, flush in enumerate(flushes, 1) for draft in flush.drafts]
-    return [*_columns(heads, 12), *_columns(entries, 4), *_columns(drafts, 3)]
+    return [*_columns(heads, 13), *_columns(entries, 4), *_columns(drafts, 3)]
+
+
+def _leaf(flush: Flush) -> bytes | None:
+    if not flush.entries:
+        return None
+    return of_frame(flush.run.run, flush.entries[-1].seq, flush.entries[-1].hash, flush.key, flush.frame)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -312,6 +312,7 @@ class Run:
             "thread": self.row.thread,
             "resumes": resumed,
             "options": self.keep(encode(dict(self.options), "options")),
+            "started": self.row.started,
         }
 
     def put(self, content: bytes) -> str:

@@ -5,9 +5,9 @@ WITH flush AS (
     SELECT *
       FROM unnest(
                %b::text[]::uuid[], %b::text[], %b::text[], %b::text[], %b::text[]::uuid[], %b::int4[], %b::int8[],
-               %b::text[], %b::int4[], %b::bytea[], %b::bytea[], %b::bytea[]
+               %b::text[], %b::int4[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[]
            ) WITH ORDINALITY
-           AS f (run, tenant, thread, caller, resumes, resumes_seq, started, key, seq, head, frame, spans, place)
+           AS f (run, tenant, thread, caller, resumes, resumes_seq, started, key, seq, head, frame, spans, leaf, place)
 ), runs AS (
     INSERT INTO fiel.runs (run, tenant, thread, caller, resumes, resumes_seq, started)
     SELECT run, tenant, thread, caller, resumes, resumes_seq, started FROM flush
@@ -20,6 +20,9 @@ WITH flush AS (
 ), frames AS (
     INSERT INTO fiel.frames (run, seq, head, key, data)
     SELECT run, seq, head, key, frame FROM flush WHERE seq >= 0
+), leaves AS (
+    INSERT INTO fiel.unsealed (tenant, leaf)
+    SELECT tenant, leaf FROM flush WHERE seq >= 0 ORDER BY place
 ), spans AS (
     INSERT INTO fiel.spans (run, key, data)
     SELECT run, key, spans FROM flush WHERE spans <> '' ORDER BY place

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.crons import Crons, Firing
 from fiel.infra.runs.deadlines import Due
@@ -37,6 +38,7 @@ class Chores:
         expiry: Expiry,
         lives: Lives,
         reviewing: Reviewing,
+        sealing: Sealing,
     ) -> None:
         self._engine = engine
         self._assistants = assistants
@@ -44,6 +46,7 @@ class Chores:
         self._expiry = expiry
         self._lives = lives
         self._reviewing = reviewing
+        self.sealing = sealing
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -51,6 +54,7 @@ class Chores:
             self._again(CRONS, self.fire),
             self._again(EXPIRY, self._expiry.sweep),
             self._again(EXPIRY, self._reviewing.expire),
+            self.sealing.run(),
         )
 
     async def _again(self, every: float, act: Callable[[], Awaitable[int]]) -> None:

@@ -6,7 +6,9 @@ from functools import partial
 from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import GraphHost
+from fiel.infra.ledger.heads import signer_of
 from fiel.infra.ledger.keys import Cipher, load_or_create
+from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.chores import Chores
 from fiel.infra.runs.crons import Crons
@@ -40,7 +42,8 @@ def engine(
     threads = Threads(database, host, sealer, made.stop_thread)
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
     reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
-    made.chores = Chores(made, assistants, Crons(database, assistants, sealer), expiry, lives, reviewing)
+    sealing = Sealing(database.system, signer_of(settings.folder))
+    made.chores = Chores(made, assistants, Crons(database, assistants, sealer), expiry, lives, reviewing, sealing)
     return made
 
 

@@ -65,6 +65,8 @@ async def metrics(request: Request, service: Serving) -> Response:
     told: Metrics = request.app.state.metrics
     told.runs.set(len(service.engine.works))
     told.ready.set(service.loaded())
+    if (chores := service.engine.chores) is not None:
+        told.unsealed.set(chores.sealing.age)
     if service.house is not None and service.house.reloader is not None:
         told.policies_stale.set(service.house.reloader.problem is not None)
         told.policies_reloads.set(service.house.reloader.reloads)

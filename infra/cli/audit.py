@@ -1,0 +1,125 @@
+"""`fiel audit`: verify the ledger, export it, show a run as it has it."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fiel.infra.callers import TENANT
+from fiel.infra.cli.command import command
+from fiel.infra.cli.output import DONE, NO, Result
+from fiel.infra.settings import Settings
+from fiel.tools.errors import UsageError
+from fiel.tools.principal import local_administrator
+
+if TYPE_CHECKING:
+    from fiel.infra.ledger.export import Part
+
+TENANT_OPTION = click.option("--tenant", default=TENANT, show_default=True, help="Whose ledger.")
+
+
+@click.group("audit")
+def audit() -> None:
+    """Verify, export and show what the ledger has. Each question is an entry of the ledger too."""
+
+
+@command("verify", audit)
+@click.option("--export", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--key", metavar="HEX", help="Public key that heads must be signed with; without it the home folder's.")
+@TENANT_OPTION
+async def verify(settings: Settings, file: Path | None, key: str | None, tenant: str) -> Result:
+    """Check every hash and signature, in the database or in an export; exit status 1 where something is broken."""
+    if file is not None:
+        value = _checked(settings, file, key)
+    else:
+        from fiel.infra.database.open import open_database
+        from fiel.infra.desk.audit import verify as verified
+
+        async with open_database(settings, size=2) as database:
+            value = await verified(settings, database, local_administrator(tenant))
+    return Result(value, lambda: _show(value), NO if value["broken"] else DONE)
+
+
+def _checked(settings: Settings, file: Path, key: str | None) -> dict[str, Any]:
+    from fiel.infra.ledger.heads import signer_of
+    from fiel.infra.ledger.verify import signed_by
+    from fiel.infra.ledger.verify import verify as check
+
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            checker = check(lines, signed_by(key or signer_of(settings.folder).public))
+    except ValueError as error:
+        raise UsageError(f"this cannot be verified: {error}", where=str(file)) from error
+    return {
+        "entries": checker.entries,
+        "broken": checker.broken,
+        "erased": None,
+        "unsealed": None,
+        "head": {"seal": checker.last, "hash": checker.prev},
+    }
+
+
+@command("export", audit)
+@click.option("--run", metavar="RUN", help="This run alone.")
+@click.option("--since", metavar="TIME", help="Runs since then: 2026-01-31, 2026-01-31T12:00+01:00, or 7d.")
+@click.option("-o", "--output", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@TENANT_OPTION
+async def export(settings: Settings, run: str | None, since: str | None, file: Path, tenant: str) -> Result:
+    """Write one file that verifies with nothing but itself, the public key and the verifier."""
+    from fiel.infra.database.open import open_database
+    from fiel.infra.desk.audit import export as exported
+
+    part = part_of(run, since)
+    async with open_database(settings, size=2) as database:
+        value = await exported(settings, database, local_administrator(tenant), part, file)
+    return Result(value, lambda: click.echo(f"{value['records']} records in {file}; public key {value['public_key']}"))
+
+
+@command("show", audit)
+@click.argument("run", metavar="RUN")
+async def show(settings: Settings, run: str) -> Result:
+    """Show the hops of a run, as `fiel trace` does."""
+    from fiel.infra.cli.trace import show_run
+    from fiel.infra.database.open import open_database
+    from fiel.infra.desk.operations import read_trace
+
+    async with open_database(settings, size=2) as database:
+        value = await read_trace(database, local_administrator(TENANT), run)
+    return Result(value, lambda: show_run(value), DONE if value["intact"] else NO)
+
+
+def part_of(run: str | None, since: str | None) -> "Part":
+    """What is to be exported. Raises UsageError."""
+    import uuid
+
+    from fiel.infra.cli.token import seconds
+    from fiel.infra.ledger.export import Part
+
+    try:
+        name = str(uuid.UUID(run.removeprefix("tr-"))) if run else None
+    except ValueError:
+        raise UsageError(f"{run!r} is no id of a run", where="--run") from None
+    if since is None:
+        return Part(name)
+    try:
+        start = datetime.fromisoformat(since)
+    except ValueError:
+        start = datetime.now().astimezone() - timedelta(seconds=seconds(since, "--since") or 0)
+    return Part(name, int(start.astimezone().timestamp() * 1_000_000))
+
+
+def _show(value: dict[str, Any]) -> None:
+    head = value["head"]
+    click.echo(f"{value['entries']} entries, {head['seal']} seals, head {head['hash'][:16] or 'none'}")
+    if value["erased"]:
+        click.echo(f"contents erased by right: {value['erased']}")
+    if value["unsealed"]:
+        click.echo(f"waiting to be sealed: {value['unsealed']}")
+    for one in value["broken"]:
+        place = ", ".join(
+            f"{name} {one[name]}" for name in one if name not in ("what", "tenant") and one[name] is not None
+        )
+        click.echo(click.style(f"broken: {one['what']}", fg="red") + f" ({place})")
+    if not value["broken"]:
+        click.echo(click.style("the chain holds", fg="green"))

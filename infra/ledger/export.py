@@ -1,0 +1,132 @@
+"""What the ledger has of a tenant, record by record: the one stream that exports write and verification reads."""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from fiel.infra.database.connect import Database
+from fiel.infra.ledger.heads import Head, Signer
+from fiel.infra.ledger.verify import Checker, signed_by, split
+from fiel.tools.principal import Principal
+from fiel.tools.sql import load
+
+Json = dict[str, Any]
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of it. With neither: all of it."""
+
+    run: str | None = None
+    since: int = 0
+    """Microseconds since 1970: runs that began, and acts that happened, at or after it."""
+
+    @property
+    def whole(self) -> bool:
+        return self.run is None and not self.since
+
+
+async def records(database: Database, by: Principal, signer: Signer, part: Part) -> AsyncIterator[Json]:
+    """The records of the caller's tenant, from one snapshot. Raises DatabaseUnavailable, HeadsUnwritten."""
+    sql, values = load(__package__, "export.sql"), {"tenant": by.tenant, "run": part.run, "since": part.since}
+    async with database.system() as connection:
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        await connection.execute("SELECT fiel.act_as(%s, %s, %s)", (by.tenant, by.id, list(by.grants)))
+
+        async def rows(query: str) -> AsyncIterator[tuple[Any, ...]]:
+            async with connection.cursor(f"export_{query}", binary=True) as cursor:
+                cursor.itersize = BATCH
+                await cursor.execute(sql[query], values)
+                async for row in cursor:
+                    yield row
+
+        yield {"t": "header", "v": 1, "tenant": by.tenant, "partial": not part.whole, "public_key": signer.public}
+        async for number, hash, body, leaves in rows("seals"):
+            # Of the parts of others not even the ids are shown.
+            shown = part.run is None or any(leaf[2] == part.run for leaf in split(bytes(leaves)))
+            yield {
+                "t": "seal",
+                "number": number,
+                "hash": bytes(hash).hex(),
+                "body": bytes(body).decode(errors="replace"),
+                "leaves": b64encode(leaves).decode() if shown else None,
+            }
+        async for (leaf,) in rows("waiting"):
+            yield {"t": "waiting", "leaves": b64encode(leaf).decode()}
+        for query, make in _ROWS.items():
+            async for row in rows(query):
+                yield make(*row)
+        stored = [Head(by.tenant, *row) async for row in rows("heads")]
+        kept = list(signer.kept(by.tenant))
+        for head in {(one.number, bytes(one.body), bytes(one.signature)): one for one in [*stored, *kept]}.values():
+            yield {
+                "t": "head",
+                "number": head.number,
+                "body": bytes(head.body).decode(errors="replace"),
+                "signature": b64encode(head.signature).decode(),
+            }
+    yield {"t": "end"}
+
+
+def _run(
+    run: str, tenant: str, thread: str, caller: str, resumes: str | None, resumes_seq: int | None, started: int
+) -> Json:
+    facts = {"tenant": tenant, "thread": thread, "caller": caller, "started": started}
+    return {"t": "run", "run": run, "resumes": resumes, "resumes_seq": resumes_seq, **facts}
+
+
+def _entry(run: str, seq: int, hash: bytes, body: bytes) -> Json:
+    return {"t": "entry", "run": run, "seq": seq, "hash": bytes(hash).hex(), "body": _text(body)}
+
+
+def _frame(run: str, seq: int, head: bytes, key: str, data: bytes) -> Json:
+    shown = {"head": bytes(head).hex(), "key": key, "data": b64encode(data).decode()}
+    return {"t": "frame", "run": run, "seq": seq, **shown}
+
+
+def _act(act: str, tenant: str, principal: str, kind: str, subject: str, at: int, hash: bytes, body: bytes) -> Json:
+    columns = {"tenant": tenant, "principal": principal, "kind": kind, "subject": subject, "at": at}
+    return {"t": "act", "act": act, **columns, "hash": bytes(hash).hex(), "body": _text(body)}
+
+
+def _text(body: bytes) -> str:
+    return bytes(body).decode(errors="replace")
+
+
+_ROWS: dict[str, Callable[..., Json]] = {"runs": _run, "entries": _entry, "frames": _frame, "acts": _act}
+
+
+async def verified(database: Database, by: Principal, signer: Signer) -> Json:
+    """Check the chain of the caller's tenant where it lies.
+
+    `{"entries", "broken": [{"tenant", "run", "seq", "what"}], "erased", "unsealed", "head"}`.
+    """
+    checker, unsealed, heads = Checker(signed_by(signer.public)), 0, 0
+    async for one in records(database, by, signer, Part()):
+        unsealed += one["t"] == "waiting"
+        heads = max(heads, one["number"]) if one["t"] == "head" else heads
+        checker.take(one)
+    async with database.acting(by) as connection:
+        values = {"tenant": by.tenant}
+        row = await (await connection.execute(load(__package__, "export.sql")["erased"], values)).fetchone()
+        stored = await (await connection.execute(load(__package__, "export.sql")["heads"], values)).fetchall()
+        numbers = {one[0] for one in stored}
+    for number in sorted({one.number for one in signer.kept(by.tenant)} - numbers):
+        checker.fail("a head that was signed is gone from the database", head=number)
+    head = {"seal": checker.last, "hash": checker.prev, "signed": heads, "public_key": signer.public}
+    return {
+        "entries": checker.entries,
+        "broken": checker.broken,
+        "erased": row[0] if row else 0,
+        "unsealed": unsealed,
+        "head": head,
+    }
+
+
+def line(record: Json) -> bytes:
+    """A record as it stands in an export."""
+    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)

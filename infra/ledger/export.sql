@@ -1,0 +1,33 @@
+-- name: seals
+SELECT number, hash, body, leaves FROM fiel.seals WHERE tenant = %(tenant)s ORDER BY number
+
+-- name: waiting
+SELECT leaf FROM fiel.unsealed WHERE tenant = %(tenant)s ORDER BY place
+
+-- name: runs
+SELECT run::text, tenant, thread, caller, resumes::text, resumes_seq, started FROM fiel.runs
+ WHERE tenant = %(tenant)s AND (%(run)s::uuid IS NULL OR run = %(run)s::uuid) AND started >= %(since)s
+ ORDER BY started, run
+
+-- name: entries
+SELECT e.run::text, e.seq, e.hash, e.body FROM fiel.entries e LEFT JOIN fiel.runs r USING (run)
+ WHERE (r.run IS NULL AND %(run)s::uuid IS NULL AND %(since)s = 0)
+    OR (r.tenant = %(tenant)s AND (%(run)s::uuid IS NULL OR run = %(run)s::uuid) AND r.started >= %(since)s)
+ ORDER BY e.run, e.seq
+
+-- name: frames
+SELECT f.run::text, f.seq, f.head, f.key, f.data FROM fiel.frames f LEFT JOIN fiel.runs r USING (run)
+ WHERE (r.run IS NULL AND %(run)s::uuid IS NULL AND %(since)s = 0)
+    OR (r.tenant = %(tenant)s AND (%(run)s::uuid IS NULL OR run = %(run)s::uuid) AND r.started >= %(since)s)
+ ORDER BY f.run, f.seq
+
+-- name: acts
+SELECT act::text, tenant, principal, kind, subject, at, hash, body FROM fiel.acts
+ WHERE tenant = %(tenant)s AND %(run)s::uuid IS NULL AND at >= %(since)s ORDER BY at, act
+
+-- name: heads
+SELECT number, body, signature FROM fiel.heads WHERE tenant = %(tenant)s ORDER BY number
+
+-- name: erased
+SELECT count(*) FROM fiel.frames f JOIN fiel.runs r USING (run) JOIN fiel.subject_keys k ON k.id = f.key
+ WHERE r.tenant = %(tenant)s AND k.erased IS NOT NULL

@@ -1,0 +1,98 @@
+"""Signed heads: Ed25519 signatures over the last seal of a tenant's chain, and the file that keeps a second copy."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fiel.infra.ledger.keys import load_or_create
+from fiel.tools.canonical import canonical
+from fiel.tools.errors import FielError
+
+KEY_FILE = "keys/signing.key"
+HEADS_FILE = "heads/heads.jsonl"
+
+
+class HeadsUnwritten(FielError):
+    """The second place of signed heads cannot be written or read."""
+
+    code = "heads_unwritten"
+    exit_status = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A signed head."""
+
+    tenant: str
+    number: int
+    body: bytes
+    """Canonical JSON: tenant, number and hash of the seal, time (microseconds), public key (hexadecimal)."""
+    signature: bytes
+
+    def line(self) -> bytes:
+        """As it stands in the file: one line of JSON."""
+        return orjson.dumps({"body": self.body.decode(), "signature": self.signature.hex()}) + b"\n"
+
+
+def head_of(line: bytes) -> Head:
+    """A line of the file. Raises ValueError, KeyError."""
+    plain = orjson.loads(line)
+    facts = orjson.loads(plain["body"])
+    return Head(facts["tenant"], facts["number"], plain["body"].encode(), bytes.fromhex(plain["signature"]))
+
+
+class Signer:
+    """Signs heads with the key file of a home folder, and keeps them in a file. Raises KeyUnavailable."""
+
+    def __init__(self, key: Path, file: Path) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self._key = Ed25519PrivateKey.from_private_bytes(load_or_create(key).secret)
+        self._file = file
+        self.public = self._key.public_key().public_bytes_raw().hex()
+        """Public key, 64 hexadecimal digits."""
+
+    def sign(self, tenant: str, number: int, hash: bytes) -> Head:
+        """The head of a chain, signed."""
+        facts: dict[str, Any] = {"v": 1, "tenant": tenant, "number": number, "hash": hash.hex()}
+        body = canonical(facts | {"at": time.time_ns() // 1000, "key": self.public})
+        return Head(tenant, number, body, self._key.sign(body))
+
+    def keep(self, head: Head) -> None:
+        """Append to the file, and wait for the disk. Raises HeadsUnwritten."""
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._file.open("ab") as file:
+                file.write(head.line())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise HeadsUnwritten(f"a signed head cannot be written: {error}", where=str(self._file)) from error
+
+    def kept(self, tenant: str) -> Iterator[Head]:
+        """Heads of a tenant in the file. A last line that a crash has cut is left out. Raises HeadsUnwritten."""
+        if not self._file.exists():
+            return
+        try:
+            lines = self._file.read_bytes().splitlines()
+        except OSError as error:
+            raise HeadsUnwritten(f"signed heads cannot be read: {error}", where=str(self._file)) from error
+        for place, line in enumerate(lines):
+            try:
+                head = head_of(line)
+            except (ValueError, KeyError, AttributeError) as error:
+                if place == len(lines) - 1:
+                    return
+                raise HeadsUnwritten(f"line {place + 1} is no signed head", where=str(self._file)) from error
+            if head.tenant == tenant:
+                yield head
+
+
+def signer_of(home: Path) -> Signer:
+    """The signer of a home folder; its key is made at the first use."""
+    return Signer(home / KEY_FILE, home / HEADS_FILE)
