@@ -32,7 +32,7 @@ HOLD = {
     "own Spanish benign": ("own-benign-es",),
 }
 """What is left out together."""
-THRESHOLD = 0.65
+THRESHOLD = 0.5
 """From which on `default` blocks."""
 OPERATING = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.8)
 
