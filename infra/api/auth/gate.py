@@ -93,6 +93,7 @@ ACTIONS: Mapping[str, Action] = {
     "GET /fiel/policies": ("assistants", "read"),
     "GET /fiel/policies/{name}": ("assistants", "read"),
     "POST /fiel/policies/check": ("assistants", "read"),
+    "POST /fiel/policies/reload": ("assistants", "update"),
     "PUT /fiel/policies/least": ("assistants", "update"),
 }
 WEBSOCKET = "WEBSOCKET"
