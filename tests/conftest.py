@@ -47,7 +47,7 @@ class Postgres:
         """A new database; its name."""
         name = f"fiel_test_{uuid.uuid4().hex[:12]}"
         self._run(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)),
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(name), sql.Identifier(template)),
         )
         return name
 
