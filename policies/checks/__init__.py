@@ -3,6 +3,7 @@
 from fiel.policies.checks.banned import Banned
 from fiel.policies.checks.base import Check, Found
 from fiel.policies.checks.control import Control
+from fiel.policies.checks.entities import Entities
 from fiel.policies.checks.injection import Injection
 from fiel.policies.checks.injection_head import InjectionHead
 from fiel.policies.checks.leakage import Leakage
@@ -19,7 +20,7 @@ __all__ = ["CHECKS", "Check", "Found"]
 CHECKS: dict[str, type[Check]] = {
     check.name: check
     for check in (
-        *(Length, Control, Injection, InjectionHead, Moderation, Secrets, Pii, Leakage, Links),
+        *(Length, Control, Injection, InjectionHead, Moderation, Secrets, Pii, Entities, Leakage, Links),
         *(Topics, Banned, Licence, Provenance),
     )
 }

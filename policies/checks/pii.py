@@ -186,7 +186,8 @@ _FINDERS: dict[str, Finder] = {
     "us_ssn": us_ssns,
 }
 _KINDS = ("card", "email", "iban", "phone", "spanish_id", "us_ssn")
-_KNOWN = (*_KINDS, "ip_address")
+KINDS = (*_KINDS, "ip_address")
+"""Every kind there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class Pii(Check):
     masks: ClassVar[bool] = True
     inline: ClassVar[bool] = True
 
-    kinds: tuple[str, ...] = parameter(_KINDS, "Kinds that are looked for.", tighter="superset", known=_KNOWN)
+    kinds: tuple[str, ...] = parameter(_KINDS, "Kinds that are looked for.", tighter="superset", known=KINDS)
 
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
         return marked(

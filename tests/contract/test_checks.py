@@ -12,6 +12,7 @@ import pytest
 
 from fiel.policies.checks import CHECKS, Check
 from fiel.policies.checks.banned import Banned
+from fiel.policies.checks.entities import Entities
 from fiel.policies.checks.injection import Injection
 from fiel.policies.checks.leakage import Leakage
 from fiel.policies.checks.length import Length
@@ -274,6 +275,19 @@ ROWS = {
         ("",),
         {"licence": "cc-by-nc-4.0"},
     ),
+    "entities": Row(
+        Entities(kinds=("address", "age", "date", "person", "place")),
+        (
+            ("hi, my name is «Ana Ruiz».", 1.0),
+            ("me llamo «María de la Cruz»", 1.0),
+            ("we saw «Angela Merkel» in «Berlin» yesterday.", 1.0),
+            ("it stands at «24 Clarke Avenue, Apt. 805», they say", 1.0),
+            ("el piso de la «calle de Alcalá 15, 3.º B»", 1.0),
+            ("the patient, aged «41», left", 1.0),
+            ("born on «1981-12-01»", 1.0),
+        ),
+        ("", "How do I reset it?", "chapter 12 of 2003", "version 10.2.1", "¿Cuántos días hay?", "about 40 people"),
+    ),
     "provenance": Row(CHECKS["provenance"](), (("«a passage»", 0.6),), ("",), {"trust": "external"}),
 }  # fmt: skip
 
@@ -376,7 +390,8 @@ def seconds(check: Check, text: str, facts: dict[str, str]) -> float:
 def linear(check: Check, text: str, facts: dict[str, str]) -> bool:
     """Whether 1 KB, 55 KB and 110 KB take little time, and twice the text about twice as much at most."""
     little, half, full = (seconds(check, text[:size], facts) for size in (1_000, 55_000, 110_000))
-    return little < 0.05 and full < 1.0 and full < 3 * half + 0.03
+    # Only `entities` asks a model, which takes longer for a word than a pattern does.
+    return little < (0.25 if check.name == "entities" else 0.05) and full < 1.0 and full < 3 * half + 0.03
 
 
 @pytest.mark.parametrize("name", sorted(set(ROWS) - {"injection_head"}))
