@@ -40,5 +40,5 @@ def test_the_command_prints_both_halves(capsys: pytest.CaptureFixture[str], tmp_
     part = tmp_path / "part.jsonl"
     part.write_text("".join(pii.DATA.read_text(encoding="utf-8").splitlines(keepends=True)[:20]), encoding="utf-8")
     assert pii.main(["--data", str(part)]) == 0
-    assert "kept aside" in capsys.readouterr().out
+    assert "odd rows" in capsys.readouterr().out
     assert pii.main(["--data", str(part), "--json"]) == 0
