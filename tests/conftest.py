@@ -46,9 +46,8 @@ class Postgres:
     def create(self, template: str = "template1") -> str:
         """A new database; its name."""
         name = f"fiel_test_{uuid.uuid4().hex[:12]}"
-        self._run(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(name), sql.Identifier(template)),
-        )
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        self._run(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return name
 
     def drop(self, name: str) -> None:

@@ -394,6 +394,7 @@ def linear(check: Check, text: str, facts: dict[str, str]) -> bool:
     return little < (0.25 if check.name == "entities" else 0.05) and full < 1.0 and full < 3 * half + 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(ROWS) - {"injection_head"}))
 def test_time_is_linear_in_hostile_text(name: str) -> None:
     check, facts = ROWS[name].check, ROWS[name].facts

@@ -134,6 +134,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Check]]:
     release.set()
 
 
+@pytest.mark.slow
 async def test_a_text_of_a_megabyte_is_judged_or_blocked_in_time(policies: Any) -> None:
     """Whatever its form, and by every check: what takes longer than a check may, blocks."""
     bundle = policies.bundle("every")
