@@ -3,14 +3,17 @@
 Whoever can open it could also read the keys that lie beside it, so it needs no credential of its own.
 """
 
+import logging
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from fiel.infra.database.layout import FileLock, Layout, private
 from fiel.infra.settings import Settings
+from fiel.tools.errors import DatabaseUnavailable
 
 NAME = "desk.sock"
+_LOG = logging.getLogger("fiel.desk")
 
 
 def place(settings: Settings) -> Path:
@@ -34,15 +37,20 @@ class Desk:
 
 
 def open_desk(settings: Settings) -> Desk | None:
-    """Listen at the desk; None where another process of the same home does. Raises DatabaseUnavailable.
+    """Listen at the desk; None where another process of the same home does, or the home cannot be written.
 
-    The lock says who listens: a socket that a killed process left behind is nobody's.
+    The lock says who listens: a socket that a killed process left behind is nobody's. A service does without a desk in
+    a container whose files are read-only.
     """
     layout = Layout(settings.folder)
-    private(layout.run, layout.home)
-    if layout.sockets != layout.run:
-        private(layout.sockets)
-    lock = FileLock(layout.lock("desk"))
+    try:
+        private(layout.run, layout.home)
+        if layout.sockets != layout.run:
+            private(layout.sockets)
+        lock = FileLock(layout.lock("desk"))
+    except DatabaseUnavailable as error:
+        _LOG.warning("the command line cannot ask this service: %s", error)
+        return None
     if not lock.attempt():
         lock.close()
         return None

@@ -6,7 +6,7 @@ from functools import partial
 from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.port import GraphHost
-from fiel.infra.ledger.heads import signer_of
+from fiel.infra.ledger import heads
 from fiel.infra.ledger.keys import Cipher, load_or_create
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.runs.assistants import Assistants
@@ -42,7 +42,7 @@ def engine(
     threads = Threads(database, host, sealer, made.stop_thread)
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
     reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
-    sealing = Sealing(database.system, signer_of(settings.folder))
+    sealing = Sealing(database.system, _signer(settings))
     made.chores = Chores(made, assistants, Crons(database, assistants, sealer), expiry, lives, reviewing, sealing)
     return made
 
@@ -52,3 +52,13 @@ def _secret(settings: Settings) -> bytes:
     if settings.webhook_secret:
         return settings.webhook_secret.encode()
     return base64.b64encode(load_or_create(settings.folder / KEY_FILE).secret)
+
+
+def _signer(settings: Settings) -> heads.Signer | None:
+    """What signs the heads of the ledger's chain. Processes over an external database share a key or have none.
+
+    One that each of them made for itself would be known to nobody who verifies.
+    """
+    if settings.database_url and not (settings.folder / heads.KEY_FILE).exists():
+        return None
+    return heads.signer_of(settings.folder)

@@ -23,7 +23,7 @@ from tests.langgraph_dev import LANGGRAPH, ROOT, START, bare_environment, langgr
 
 HOPS = {
     *("guard_input", "rewrite", "retrieve", "rerank", "guard_context", "generate", "judge", "guard_output"),
-    *("release", "abstain", "refuse", "fail"),
+    *("hold", "review", "release", "abstain", "refuse", "fail"),
 }
 MODES = ["values", "updates", "debug", "tasks", "checkpoints", "messages-tuple", "events", "custom"]
 WITHHELD = "Xylophone-7731"
@@ -114,7 +114,7 @@ def test_the_drawing_shows_the_hops_by_their_names(client: SyncLangGraphClient) 
     assert {str(node["id"]) for node in drawn["nodes"]} == {*HOPS, "__start__", "__end__"}
     edges = {(edge["source"], edge["target"]) for edge in drawn["edges"]}
     assert {("__start__", "guard_input"), ("guard_output", "release"), ("release", "__end__")} <= edges
-    assert {source for source, target in edges if target == "release"} == {"guard_output"}
+    assert {source for source, target in edges if target == "release"} == {"guard_output", "review"}
 
 
 def test_options_are_an_editable_context_with_descriptions(client: SyncLangGraphClient) -> None:

@@ -122,6 +122,7 @@ async def step(world: World, what: str, which: int, argument: str | frozenset[st
             world.granted.discard((target, name))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acls=st.lists(_names, min_size=DOCUMENTS, max_size=DOCUMENTS), steps=st.lists(_steps, min_size=1, max_size=8))
 async def test_after_any_change_everybody_finds_what_they_may_read(database: Database, acls, steps) -> None:

@@ -75,6 +75,7 @@ async def shown(name: str, pieces: list[str], facts: Any = FACTS) -> tuple[str, 
     return out, ""
 
 
+@pytest.mark.slow
 @quick
 @given(text=texts, seed=st.integers(0, 9999), longest=st.sampled_from([1, 3, 17, 200, 5000]))
 @pytest.mark.parametrize("name", ["default", "strict", "house"])
@@ -94,6 +95,7 @@ async def test_what_is_shown_is_what_the_checks_leave_of_the_whole(
     assert whole.parts[0].startswith(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entity", FOUND)
 async def test_no_boundary_lets_a_part_through(entity: str) -> None:
     """Every place of a window's end relative to every entity, a character at a time."""
@@ -126,6 +128,7 @@ async def test_fifty_streams_do_not_mix() -> None:
     await asyncio.gather(*(one(number) for number in range(50)))
 
 
+@pytest.mark.slow
 async def test_a_stream_without_a_gap_is_stopped_and_memory_is_bounded() -> None:
     out, reason = await shown("default", ["a" * 1000] * 100)
     assert (out, reason) == ("", "too_long")

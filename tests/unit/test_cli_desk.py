@@ -216,3 +216,13 @@ def test_an_address_that_cannot_be_is_refused(tmp_path: Path, url: str) -> None:
 
     with pytest.raises(SettingsError):
         reach(Settings(home=str(tmp_path), url=url))
+
+
+def test_a_home_that_cannot_be_written_has_no_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fiel.infra.database.layout import cannot_write
+
+    def refused(folder: Path, *above: Path) -> None:
+        raise cannot_write(folder, OSError(30, "Read-only file system"))
+
+    monkeypatch.setattr("fiel.infra.desk.place.private", refused)
+    assert open_desk(Settings(home=str(tmp_path))) is None
