@@ -1,5 +1,6 @@
 """MLflow over its REST interface: what the shipper and `fiel demo` need of it. The mlflow package is not imported."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -54,6 +55,26 @@ class Mlflow:
         if answer.status_code in (400, 413, 422):
             raise Refused(said)
         raise self._error(said)
+
+    async def assess(self, trace: str, id: str, assessment: Mapping[str, Any]) -> bool:
+        """Attach an assessment to a trace; once, however often it is sent. False: MLflow has no such trace (yet).
+
+        Raises Refused where MLflow will not have it, MlflowUnavailable otherwise. Errors quote no answer: it may hold
+        what a user wrote.
+        """
+        path = f"/api/3.0/mlflow/traces/tr-{trace}/assessments"
+        body = {"assessment": {**assessment, "assessment_id": id, "trace_id": f"tr-{trace}"}}
+        status = (await self._call("POST", path, json=body)).status_code
+        if status == 200:
+            return True
+        if status == 404:
+            return False
+        if status in (400, 413, 422):
+            raise Refused(f"status {status}")
+        # An id that is there already is an error of MLflow's database.
+        if (await self._call("GET", f"{path}/{id}")).status_code == 200:
+            return True
+        raise self._error(f"status {status}")
 
     async def trace(self, trace: str) -> dict[str, Any] | None:
         """A trace with its spans, by the 32 digits of its id; None where there is none (yet)."""

@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from fiel.infra.ledger.keys import Cipher, KeyUnavailable
 from fiel.infra.ledger.postgres import System
 from fiel.infra.ledger.subjects import Keys, OneKey
+from fiel.infra.telemetry.assessments import Assessments
 from fiel.infra.telemetry.mlflow import Mlflow, Refused
 from fiel.tools.errors import Unavailable
 from fiel.tools.sql import load
@@ -47,7 +48,7 @@ class _Row:
 
 
 class Shipper:
-    """Ships the spans of one database to one MLflow experiment."""
+    """Ships the spans of one database to one MLflow experiment, and what callers say about their runs."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Shipper:
         self._system = system
         self._keys: Keys = OneKey(cipher) if keys is None else keys
         self._mlflow = mlflow
+        self._assessments = Assessments(system, self._keys, mlflow)
         self._sql = load(__package__, "outbox.sql")
         self._poll = poll
         self._longest = longest_pause
@@ -102,7 +104,7 @@ class Shipper:
         return len(shipped)
 
     async def ship_until(self, stop: asyncio.Event, limit: int = 256) -> None:
-        """Ship until `stop` is set. MLflow or PostgreSQL being down is waited out."""
+        """Ship spans, and then feedback, until `stop` is set. MLflow or PostgreSQL being down is waited out."""
         pause, tried = self._poll, -self._again
         while not stop.is_set():
             now = asyncio.get_running_loop().time()
@@ -111,6 +113,7 @@ class Shipper:
                     await self._retry_refused()
                     tried = now
                 shipped = await self.ship_once(limit)
+                shipped += await self._assessments.ship_once()
                 pause = self._poll
             except (Unavailable, psycopg.Error) as error:
                 _LOG.warning("spans wait: %s", error)

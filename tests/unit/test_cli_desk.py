@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psycopg
 import pytest
 
 from fiel.infra.desk.client import Client, ServiceUnavailable, Told, reach
@@ -105,6 +107,26 @@ def _still(value: Any) -> Any:
         changing = ("run_id", "trace_id", "timings", "ms")
         return {name: _still(one) for name, one in value.items() if name not in changing}
     return [_still(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.slow
+def test_feedback_reaches_the_run_whichever_way_it_was_asked_for(served: Served, shared_urls: Urls) -> None:
+    """The ids that the command line and OpenAI's shapes give are those of runs that feedback is kept for."""
+    _, local = served.fiel("ask", OFFICE, "--collection", "work", "--json")
+    _, token = served.fiel("token", "create", "--user", "ana", "--group", "staff", "--json")
+    said = {"role": "user", "content": OFFICE}
+    headers = {"Authorization": f"Bearer {token['token']}"}
+    with httpx.Client(base_url=served.url, headers=headers, timeout=60) as web:
+        body = {"model": "answer", "messages": [said], "fiel": {"context": {"collection": "work"}}}
+        answer = web.post("/v1/chat/completions", json=body).json()
+        asked = web.post("/fiel/ask", json={"question": OFFICE, "options": {"collection": "work"}}).json()
+        runs = [answer["fiel"]["run_id"], asked["run_id"]]
+        given = [web.post(f"/runs/{run}/feedback", json={"score": 1, "comment": "c@example.org"}) for run in runs]
+        assert [one.status_code for one in given] == [200, 200], given[0].text
+        assert web.post(f"/runs/{local['run_id']}/feedback", json={"score": 1}).status_code == 404
+    with psycopg.connect(shared_urls.owner) as connection:
+        rows = connection.execute("SELECT attempts[1]::text FROM fiel.assessments ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == runs
 
 
 @pytest.mark.slow

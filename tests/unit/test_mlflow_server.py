@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -19,6 +19,8 @@ from fiel.infra.ledger.effects import RecordedChat
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.subjects import SubjectKeys
+from fiel.infra.runs.feedback import Feedback, Said
 from fiel.infra.telemetry.mlflow import Mlflow, MlflowUnavailable
 from fiel.infra.telemetry.mlflow_server import MlflowServer
 from fiel.infra.telemetry.shipper import Shipper
@@ -30,6 +32,7 @@ from tests.conftest import Postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CIPHER = Cipher(key_of(b"k" * 32))
+ANA = Principal("acme", "ana", frozenset(), frozenset({"reader"}))
 
 
 def backend(postgres: Postgres) -> str:
@@ -43,7 +46,7 @@ def backend(postgres: Postgres) -> str:
 
 class Callers:
     def principal(self, config: Mapping[str, Any]) -> Principal:
-        return Principal("acme", "ana", frozenset(), frozenset({"reader"}))
+        return ANA
 
 
 class Model:
@@ -105,7 +108,8 @@ async def test_traces_arrive_whole_typed_and_once_also_after_an_outage(
     runs = [uuid4() for _ in range(6)]
     try:
         mlflow = Mlflow(await server.start(), "fiel")
-        shipper = Shipper(database.system, CIPHER, mlflow, poll=0.1, longest_pause=1.0)
+        keys = SubjectKeys(database.system, CIPHER)
+        shipper = Shipper(database.system, CIPHER, mlflow, keys=keys, poll=0.1, longest_pause=1.0)
         stop = asyncio.Event()
         shipping = asyncio.create_task(shipper.ship_until(stop))
         await compiled.ainvoke({"question": "q"}, {"run_id": runs[0]})
@@ -128,6 +132,19 @@ async def test_traces_arrive_whole_typed_and_once_also_after_an_outage(
             tree = await read_back(mlflow, str(run), spans=5, timeout=60)
             assert tree is not None
             assert tree["spans"] == 5
+        giving = Feedback(database, SubjectKeys(database.system, CIPHER), str)
+        scores = ((runs[0], -1), (runs[1], 0.5))
+        said = [await giving.give(ANA, run, Said(score, "a comment", ("slow",))) for run, score in scores]
+        found = [await _assessed(mlflow, run, 1) for run in runs[:2]]
+        assert [(one[0]["feedback"]["value"], one[0]["rationale"]) for one in found] == [
+            (-1, "a comment"),
+            (0.5, "a comment"),
+        ]
+        assert found[0][0]["source"] == {"source_type": "HUMAN", "source_id": "ana"}
+        # Sent again, as after a lost answer: MLflow's table holds the id once.
+        assert await mlflow.assess(runs[0].hex, f"a-{said[0].feedback_id.hex}", _again(found[0][0]))
+        assert len(await _assessed(mlflow, runs[0], 1)) == 1
+        assert not await mlflow.assess(uuid4().hex, "a-1", _again(found[0][0]))
         stop.set()
         await shipping
         backlog = await shipper.backlog()
@@ -141,6 +158,22 @@ async def test_traces_arrive_whole_typed_and_once_also_after_an_outage(
             await mlflow.close()
         await server.stop()
         await recorder.close()
+
+
+async def _assessed(mlflow: Mlflow, run: UUID, least: int) -> list[dict[str, Any]]:
+    """The assessments of a run's trace, waited for."""
+    for _ in range(150):
+        trace = await mlflow.trace(run.hex)
+        found: list[dict[str, Any]] = trace["trace_info"].get("assessments", []) if trace else []
+        if len(found) >= least:
+            return found
+        await asyncio.sleep(0.2)
+    raise AssertionError("no assessment came")
+
+
+def _again(assessment: dict[str, Any]) -> dict[str, Any]:
+    names = ("assessment_name", "source", "create_time", "last_update_time", "feedback", "rationale", "metadata")
+    return {name: assessment[name] for name in names}
 
 
 KEEPS = """

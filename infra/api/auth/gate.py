@@ -55,6 +55,7 @@ ACTIONS: Mapping[str, Action] = {
     "POST /runs/wait": _RUN,
     "POST /runs/batch": _RUN,
     "POST /runs/cancel": _UPDATE,
+    "POST /runs/{run_id}/feedback": _UPDATE,
     "POST /v1/chat/completions": _RUN,
     "POST /v1/responses": _RUN,
     "GET /v1/models": ("assistants", "search"),

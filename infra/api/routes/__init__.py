@@ -14,6 +14,7 @@ NAMES = (
     "state",
     "store",
     "reviews",
+    "feedback",
     "desk",
 )
 """Modules whose routers the application includes, in this order."""

@@ -1,14 +1,17 @@
 """What lives in the database, over the service of a request."""
 
 from fiel.infra.api.service import Service
+from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.crons import Crons
+from fiel.infra.runs.feedback import Feedback
 from fiel.infra.runs.items import Items
 from fiel.infra.runs.reviewing import Reviewing, rules
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.runs.spec import Asker
 from fiel.infra.runs.states import States
 from fiel.infra.runs.threads import Threads
+from fiel.infra.telemetry.show import Shown
 from fiel.tools.errors import CollectionNotFound
 from fiel.tools.principal import Principal
 
@@ -31,6 +34,15 @@ def crons_of(service: Service) -> Crons:
 
 def items_of(service: Service) -> Items:
     return Items(service.database, Sealer(service.cipher), service.meaning)
+
+
+def feedback_of(service: Service) -> Feedback:
+    house = service.house
+    if house is None:
+        return Feedback(service.database, SubjectKeys(service.database.system, service.cipher), None)
+    policies = house.policies
+    shown = Shown(lambda text: policies.redact(policies.bundle("default"), text))
+    return Feedback(service.database, house.recorder.keys, shown.text)
 
 
 def reviewing_of(service: Service) -> Reviewing:
