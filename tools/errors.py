@@ -170,3 +170,15 @@ class PolicyError(UsageError):
     """A policy bundle is missing, cannot be read, loosens the bundle that it extends, or fails its own examples."""
 
     code = "policy"
+
+
+def kinds() -> dict[str, type[FielError]]:
+    """Every error of fiel that is imported, by its code; of several with one code the most general."""
+    found: dict[str, type[FielError]] = {}
+    waiting: list[type[FielError]] = [FielError]
+    while waiting:
+        kind = waiting.pop(0)
+        if isinstance(code := kind.__dict__.get("code"), str):
+            found.setdefault(code, kind)
+        waiting += kind.__subclasses__()
+    return found

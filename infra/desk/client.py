@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from fiel.infra.settings import Settings
-from fiel.tools.errors import FielError, SettingsError, Unavailable, UsageError
+from fiel.tools.errors import FielError, SettingsError, Unavailable, UsageError, kinds
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection
@@ -42,7 +42,9 @@ class Told(FielError):
         what = str(body.get("detail") or f"the service answers with status {status}")
         super().__init__(what, where=str(body.get("where") or ""), hint=str(body.get("hint") or ""))
         self._code = str(body.get("code") or "service_unavailable")
-        self._exit = _exits().get(self._code, 3 if status >= 500 or status == 429 else 1 if status < 404 else 2)
+        kind = kinds().get(self._code)
+        unknown = 3 if status >= 500 or status == 429 else 1 if status < 404 else 2
+        self._exit = kind.exit_status if kind is not None else unknown
 
     @property
     def code(self) -> str:  # type: ignore[override]
@@ -51,16 +53,6 @@ class Told(FielError):
     @property
     def exit_status(self) -> int:  # type: ignore[override]
         return self._exit
-
-
-def _exits() -> dict[str, int]:
-    """Exit status by code, for the errors that the command line itself would raise."""
-    waiting, found = [FielError], dict[str, int]()
-    while waiting:
-        kind = waiting.pop()
-        found.setdefault(kind.code, kind.exit_status)
-        waiting.extend(kind.__subclasses__())
-    return found
 
 
 @dataclass(frozen=True, slots=True)

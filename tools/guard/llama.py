@@ -6,15 +6,13 @@ line the codes of the categories, by comma. Nothing else is read: an answer in o
 
 import re
 from collections.abc import Mapping
-from typing import Self
 
 import orjson
 
 from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
-from fiel.tools.chat.limits import Limits
-from fiel.tools.chat.transport import NEGOTIABLE, Transport
-from fiel.tools.errors import ModelRejected, ModelUnreadable, SettingsError
+from fiel.tools.errors import ModelUnreadable
 from fiel.tools.guard import Assessment
+from fiel.tools.guard.posted import Posted
 
 CODES: Mapping[str, tuple[str, str]] = {
     "S1": ("violence", "Violent Crimes"),
@@ -63,47 +61,22 @@ class LlamaGuard:
             await held()
 
 
-class RawLlamaGuard:
+class RawLlamaGuard(Posted):
     """A Llama Guard model behind `<url>/completions`, for endpoints that know no chat template."""
 
-    reads_answers = True
-
-    def __init__(self, model: str, *, url: str, key: str = "", limits: Limits | None = None) -> None:
-        """Connects to nothing. Raises SettingsError."""
-        if not model.strip():
-            raise SettingsError("the name of the guard model is missing", hint="Write openai:<model>")
-        self._model = model
-        self._transport = Transport(url, key, limits or Limits())
-
-    @property
-    def version(self) -> str:
-        return f"llamaguard-raw:{self._model}"
+    kind, path = "llamaguard-raw", "/completions"
 
     async def assess(self, question: str, answer: str = "") -> Assessment:
         """See `Guard.assess`."""
-        asked = {
-            "model": self._model, "prompt": prompt(question, answer), "max_tokens": MOST_TOKENS, "temperature": 0,
-        }  # fmt: skip
-        reply = await self._transport.post("/completions", orjson.dumps(asked))
-        if reply.status in NEGOTIABLE:
-            raise ModelRejected(f"the guard refuses the request with status {reply.status}", where=self.version)
+        asked = {"prompt": prompt(question, answer), "max_tokens": MOST_TOKENS, "temperature": 0}
+        reply = await self._post(asked)
         try:
-            body = orjson.loads(reply.body)
+            body = orjson.loads(reply)
             text, counts = body["choices"][0]["text"], body.get("usage") or {}
             usage = Usage(int(counts.get("prompt_tokens", 0)), int(counts.get("completion_tokens", 0)))
         except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise ModelUnreadable("the guard's reply is no completion", where=self.version) from error
         return Assessment(read(text, self.version), usage)
-
-    async def aclose(self) -> None:
-        """Close the connections. The adapter may be used again."""
-        await self._transport.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
 
 def read(text: object, where: str) -> dict[str, float]:

@@ -6,14 +6,13 @@ endpoint's own thresholds differ from category to category.
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
-from fiel.tools.chat.limits import Limits
-from fiel.tools.chat.transport import NEGOTIABLE, Transport
-from fiel.tools.errors import ModelRejected, ModelUnreadable, SettingsError
+from fiel.tools.errors import ModelUnreadable
 from fiel.tools.guard import Assessment
+from fiel.tools.guard.posted import Posted
 
 _CATEGORIES: Mapping[str, str] = {
     "hate": "hate",
@@ -34,39 +33,14 @@ FLAGGED = 0.5
 """Least score of a category that the endpoint itself flags."""
 
 
-class Moderations:
+class Moderations(Posted):
     """The endpoint `<url>/moderations`."""
 
-    reads_answers = True
-
-    def __init__(self, model: str, *, url: str, key: str = "", limits: Limits | None = None) -> None:
-        """Connects to nothing. Raises SettingsError."""
-        if not model.strip():
-            raise SettingsError("the name of the moderation model is missing", hint="Write openai:<model>")
-        self._model = model
-        self._transport = Transport(url, key, limits or Limits())
-
-    @property
-    def version(self) -> str:
-        return f"moderations:{self._model}"
+    kind, path = "moderations", "/moderations"
 
     async def assess(self, question: str, answer: str = "") -> Assessment:
         """See `Guard.assess`. The endpoint sees the answer alone, not the question before it."""
-        asked = orjson.dumps({"model": self._model, "input": answer or question})
-        reply = await self._transport.post("/moderations", asked)
-        if reply.status in NEGOTIABLE:
-            raise ModelRejected(f"the guard refuses the request with status {reply.status}", where=self.version)
-        return Assessment(self._read(reply.body))
-
-    async def aclose(self) -> None:
-        """Close the connections. The adapter may be used again."""
-        await self._transport.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        return Assessment(self._read(await self._post({"input": answer or question})))
 
     def _read(self, body: bytes) -> dict[str, float]:
         try:

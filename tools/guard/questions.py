@@ -5,11 +5,11 @@ Sources: the model cards *ShieldGemma* (one safety principle a prompt, an answer
 probabilities of the first token, P(yes) is the score, else 1 or 0. What is neither yes nor no is a failure.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from fiel.tools.chat import Chat, ChatRequest, Completion, Turn, Usage
+from fiel.tools.chat.together import together
 from fiel.tools.errors import ModelUnreadable
 from fiel.tools.guard import Assessment
 
@@ -91,18 +91,8 @@ class AskingGuard:
 
     async def assess(self, question: str, answer: str = "") -> Assessment:
         """See `Guard.assess`. One question that fails fails all."""
-        gate = asyncio.Semaphore(self._at_once)
-
-        async def one(turns: tuple[Turn, ...]) -> Completion:
-            async with gate:
-                return await self._chat.complete(ChatRequest(turns, max_tokens=1, logprobs=True))
-
-        tasks = [asyncio.ensure_future(one(ask(question, answer))) for ask in self._questions.values()]
-        try:
-            answers = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        requests = [ChatRequest(ask(question, answer), max_tokens=1, logprobs=True) for ask in self._questions.values()]
+        answers = await together([self._chat.complete(request) for request in requests], self._at_once)
         completions = dict(zip(self._questions, answers, strict=True))
         scores = {category: self._score(completion) for category, completion in completions.items()}
         return Assessment(scores, _sum([completion.usage for completion in completions.values()]))

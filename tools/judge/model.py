@@ -6,8 +6,7 @@ models say yes far too often. Without probabilities, labels alone count, read by
 beside it (numbers, names, cross-encoder), a sentence is supported only if both say so.
 """
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Usage
+from fiel.tools.chat.together import together
 from fiel.tools.errors import ModelUnreadable
 from fiel.tools.judge import Judge, Judgement, Label, SentenceJudgement
 from fiel.tools.judge.prompts import Prompts
@@ -115,7 +115,7 @@ class ModelJudge:
             self._probabilities = False
             return None
         self._probabilities = True
-        answers = await _gather(
+        answers = await together(
             [self.probability("support", source=sources[index], statement=draft[index].text) for index in asked],
             self._at_once,
         )
@@ -237,26 +237,6 @@ def _total(usages: Sequence[Usage]) -> Usage:
         sum(one.output_tokens for one in usages),
         str(sum((Decimal(one.cost) for one in usages), Decimal("0.000000"))),
     )
-
-
-async def _gather(
-    calls: Sequence[Coroutine[Any, Any, tuple[float | None, Usage]]], at_once: int
-) -> list[tuple[float | None, Usage]]:
-    """Results in order. The first failure cancels the rest and is raised."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def gated(call: Coroutine[Any, Any, tuple[float | None, Usage]]) -> tuple[float | None, Usage]:
-        async with gate:
-            return await call
-
-    tasks = [asyncio.ensure_future(gated(call)) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 __all__ = ["ModelJudge", "Thresholds"]
