@@ -72,6 +72,13 @@ def shared(threads: int = 0) -> Engine:
         return _shared
 
 
+def use(engine: Engine) -> None:
+    """Make `engine` the one of the process, in place of what was loaded: for a model that gives the same vectors."""
+    global _shared
+    with _lock:
+        _shared = engine
+
+
 def load(weights: Path | None = None, threads: int = 0) -> Engine:
     """An engine of its own; `weights` is another file than the package's, of the same hash. Raises ModelUnavailable."""
     try:

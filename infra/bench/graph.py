@@ -18,7 +18,14 @@ from fiel.graphs.services import Services
 from fiel.infra.answering import Question, ask
 from fiel.infra.bench import floor
 from fiel.infra.bench.corpus import COLLECTION, fill, questions
-from fiel.infra.bench.instant import InstantChat, InstantEmbedder, InstantGuard, InstantJudge, InstantReranker
+from fiel.infra.bench.instant import (
+    InstantChat,
+    InstantE5,
+    InstantEmbedder,
+    InstantGuard,
+    InstantJudge,
+    InstantReranker,
+)
 from fiel.infra.bench.load import Load, arriving, closed
 from fiel.infra.callers import ConfigCallers
 from fiel.infra.compose import ledger_connections
@@ -30,6 +37,7 @@ from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.settings import Settings
 from fiel.policies.bundle import load_bundles
 from fiel.policies.evaluate import GuardrailsPolicies
+from fiel.tools import e5
 from fiel.tools.language import LanguageDetector
 from fiel.tools.principal import Principal
 from fiel.tools.search.postgres import PostgresSearch
@@ -44,6 +52,8 @@ async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[
     """The graph over a real database, with models that answer at once."""
     policies = GuardrailsPolicies(load_bundles())
     await asyncio.to_thread(policies.warm)
+    harmless = e5.shared().encode(["How long is the notice period?"], True)[0]
+    e5.use(e5.Engine(InstantE5(harmless)))
     language = LanguageDetector()
     async with open_database(settings) as database, ledger_connections(database) as ledger:
         await fill(database, settings.folder / "bench", chunks)

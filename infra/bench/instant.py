@@ -34,6 +34,16 @@ def _vector(text: str) -> Vector:
     return vector / np.linalg.norm(vector)
 
 
+class InstantE5:
+    """The engine that heads of policies share with retrieval: every text has the one vector, of a harmless question."""
+
+    def __init__(self, vector: Vector) -> None:
+        self._vector = vector
+
+    def encode(self, windows: Sequence[str], is_query: bool) -> list[Vector]:
+        return [self._vector] * len(windows)
+
+
 class InstantReranker:
     """Leaves the order as it is, and finds everything relevant."""
 
