@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fiel.policies.bundle import PolicyBundle
+from fiel.policies.bundled import PolicyBundle
 from fiel.policies.describe import show_bundle
 
 Kind = Literal["version", "check", "threshold", "action", "parameter", "limit", "message", "order", "override"]

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fiel.policies.bundle import PolicyBundle
+from fiel.policies.bundled import PolicyBundle
 from fiel.policies.guardrails import kit
 from fiel.policies.limits import Threads
 from fiel.policies.plain import Loaded

@@ -14,7 +14,7 @@ from fiel.tools.errors import PolicyError
 from fiel.tools.principal import ROLES
 
 if TYPE_CHECKING:
-    from fiel.policies.bundle import Entry
+    from fiel.policies.bundled import Entry, Example
 
 KEYS = ("id", "collections", "roles", "checks", "messages", "examples")
 MARK = ":"
@@ -32,15 +32,17 @@ class Override:
     tightening: tuple["Entry", ...]
     relaxing: tuple["Entry", ...]
     messages: Mapping[str, Mapping[str, str]]
+    examples: tuple["Example", ...] = ()
+    """What the bundle that wrote it must decide with it alone; a bundle that extends that one need not."""
 
     def applies(self, collection: str, roles: Collection[str]) -> bool:
         """Whether it holds for a run over `collection` by a caller with `roles`."""
         return any(fnmatchcase(collection, name) for name in self.collections) or any(r in roles for r in self.roles)
 
     def within(self, marked: Mapping[str, tuple[str, ...]]) -> "Override":
-        """The override without what it relaxes beyond `marked`."""
+        """The override as a bundle inherits it: without examples, and without what it relaxes beyond `marked`."""
         kept = tuple(entry for entry in self.relaxing if set(self.roles) <= set(marked.get(entry.id, ())))
-        return replace(self, relaxing=kept)
+        return replace(self, relaxing=kept, examples=())
 
 
 def combined(entries: Iterable["Entry"], overrides: Sequence[Override]) -> tuple["Entry", ...]:
@@ -91,6 +93,7 @@ def parse(
     entry_of: Callable[[Located], "Entry"],
     must_tighten: Callable[[Located, "Entry", "Entry"], None],
     messages: Mapping[str, Mapping[str, str]],
+    examples: tuple["Example", ...],
 ) -> Override:
     """One override; `marked` says which checks may be relaxed for whom. Raises PolicyError."""
     keys = located.mapping(*KEYS)
@@ -121,7 +124,7 @@ def parse(
             if not roles or not same or not set(roles) <= set(marked.get(entry.id, ())):
                 raise
             relaxing.append(entry)
-    return Override(name, collections, roles, tuple(tightening), tuple(relaxing), messages)
+    return Override(name, collections, roles, tuple(tightening), tuple(relaxing), messages, examples)
 
 
 def canonical(override: Override, entry: Callable[["Entry"], Any]) -> dict[str, Any]:

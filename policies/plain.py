@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from fiel.policies.bundle import PolicyBundle
+from fiel.policies.bundled import PolicyBundle
 from fiel.policies.limits import Threads
 from fiel.policies.mask import ALL, settled
 from fiel.policies.overrides import MARK

@@ -7,8 +7,9 @@ that extends another, rising thresholds) only the loader knows.
 from dataclasses import fields
 from typing import Any
 
-from fiel.policies.bundle import ACTIONS, FACTS
 from fiel.policies.checks import CHECKS, Check
+from fiel.policies.entries import ACTIONS
+from fiel.policies.examples import FACTS
 from fiel.policies.types import STAGES
 from fiel.tools.principal import ROLES
 

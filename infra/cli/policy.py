@@ -34,9 +34,10 @@ for _command in COMMANDS:
 
 
 def _bundles(settings: Settings) -> "dict[str, PolicyBundle]":
-    from fiel.policies.bundle import load_bundles
+    """The bundles to look at, unproved, so that no model is needed."""
+    from fiel.policies.bundle import read_bundles
 
-    return load_bundles(settings.policies or None)
+    return read_bundles(settings.policies or None)
 
 
 @command("list", policy)
@@ -91,10 +92,10 @@ async def _bundle(settings: Settings, name: str) -> dict[str, Any]:
         value: dict[str, Any] = await service.get(f"/fiel/policies/{quote(name, safe='')}")
         return value
 
-    from fiel.infra.desk.operations import bundle_json
+    from fiel.policies.describe import show_bundle
     from fiel.policies.plain import PlainPolicies
 
-    return bundle_json(PlainPolicies(_bundles(settings)).bundle(name))
+    return show_bundle(PlainPolicies(_bundles(settings)).bundle(name))
 
 
 def _show_bundle(value: dict[str, Any]) -> None:
@@ -142,9 +143,10 @@ def _checking(settings: Settings, stage: Stage, name: str) -> Callable[[str], Aw
         return through
 
     from fiel.infra.desk.operations import check as checked
+    from fiel.policies.bundle import load_bundles
     from fiel.policies.evaluate import GuardrailsPolicies
 
-    policies = GuardrailsPolicies(_bundles(settings))
+    policies = GuardrailsPolicies(load_bundles(settings.policies or None))
     policies.bundle(name)
 
     async def here(text: str) -> dict[str, Any]:

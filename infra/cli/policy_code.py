@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def _named(settings: Settings, *names: str) -> "list[PolicyBundle]":
     """Bundles by name, or by the path of a file that ends in .yaml or .yml."""
-    from fiel.policies.bundle import load_bundles, load_file
+    from fiel.policies.bundle import read_bundles, read_file
     from fiel.policies.plain import PlainPolicies
 
-    loaded = PlainPolicies(load_bundles(settings.policies or None))
+    loaded = PlainPolicies(read_bundles(settings.policies or None))
     return [
-        load_file(name, loaded.bundles) if Path(name).suffix in (".yaml", ".yml") else loaded.bundle(name)
+        read_file(name, loaded.bundles) if Path(name).suffix in (".yaml", ".yml") else loaded.bundle(name)
         for name in names
     ]
 
@@ -79,13 +79,15 @@ def test(
     A line of the file is {"text": …, "label": 0 or 1}, with "stage", "check" and "facts" where it needs them.
     """
     from fiel.infra.evaluation.trial import as_plain, read_rows, tried
-    from fiel.policies.bundle import ACTIONS
+    from fiel.policies.bundle import prove
+    from fiel.policies.entries import ACTIONS
 
     if at not in ACTIONS:
         raise UsageError(f"there is no action {at!r}", where="--at", hint=f"Actions: {', '.join(ACTIONS)}")
     if file is None and (min_recall is not None or max_fpr is not None):
         raise UsageError("--min-recall and --max-fpr need --file", where="fiel policy test")
-    [bundle] = _named(settings, name)  # it loads only where its examples hold
+    [bundle] = _named(settings, name)
+    prove(bundle)
     value: dict[str, Any] = {"bundle": bundle.name, "version": bundle.version, "examples": len(bundle.examples)}
     if file is None:
         return Result(value, lambda: _show_test(value))

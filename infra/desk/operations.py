@@ -92,31 +92,6 @@ def bundle_rows(bundles: "Mapping[str, PolicyBundle]", problem: Mapping[str, str
     ]
 
 
-def bundle_json(bundle: "PolicyBundle") -> Json:
-    """One bundle: its checks, stages, thresholds, parameters and messages."""
-    return {
-        "name": bundle.name,
-        "version": bundle.version,
-        "lineage": list(bundle.lineage),
-        "description": bundle.description,
-        "file": bundle.file,
-        "checks": [
-            {
-                "id": entry.id,
-                "check": entry.check.name,
-                "reason": entry.check.reason,
-                "stages": {
-                    stage: {band.action: band.threshold for band in bands} for stage, bands in entry.stages.items()
-                },
-                "with": entry.check.parameters(),
-                "limit_ms": entry.limit_ms,
-            }
-            for entry in bundle.entries
-        ],
-        "messages": {language: dict(words) for language, words in bundle.messages.items()},
-    }
-
-
 async def check(policies: Policies, name: str, stage: Stage, text: str) -> Json:
     """A decision on one text, in the shape of the interfaces. Raises PolicyError for a name that no bundle has."""
     return as_plain(await policies.check(policies.bundle(name), stage, [text], {}))

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fiel.policies.bundle import BUILT_IN, PolicyBundle, load_bundles, parse_bundle
-from fiel.policies.describe import list_bundles, list_checks, show_bundle, show_decision
+from fiel.policies.bundle import BUILT_IN, PolicyBundle, load_bundles, parse_bundle, read_bundles
+from fiel.policies.describe import list_checks, show_bundle
 from fiel.policies.plain import decide
-from fiel.tools.canonical import canonical
 from fiel.tools.errors import PolicyError
 
 HEAD = """\
@@ -139,11 +138,11 @@ def test_the_version_covers_what_decides_and_nothing_else() -> None:
 
 
 def test_the_version_covers_the_code_of_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fiel.policies import bundle
+    from fiel.policies import version as versions
 
-    version, real = mine().version, bundle.code_hash
+    version, real = mine().version, versions.code_hash
     changed = lambda module: "0" * 64 if module == "fiel.policies.checks.folding" else real(module)  # noqa: E731
-    monkeypatch.setattr(bundle, "code_hash", changed)
+    monkeypatch.setattr(versions, "code_hash", changed)
     assert mine().version != version
 
 
@@ -194,16 +193,25 @@ def test_bundles_cannot_extend_each_other(tmp_path: Path) -> None:
 
 
 def test_descriptions_are_plain_values() -> None:
-    bundles = load_bundles()
-    listed = list_bundles(bundles)
-    assert [(item["name"], item["extends"]) for item in listed] == [("default", None), ("strict", "default")]
-    assert listed[0]["file"] == str(BUILT_IN / "default.yaml")
-    shown = show_bundle(bundles["strict"])
+    shown = show_bundle(read_bundles()["strict"])
+    assert (shown["lineage"], shown["file"]) == (["strict", "default"], str(BUILT_IN / "strict.yaml"))
     assert next(c for c in shown["checks"] if c["id"] == "length")["with"]["characters"] == 2000
     assert {item["check"] for item in list_checks()} >= {c["check"] for c in shown["checks"]}
-    blocked = show_decision(decide(bundles["strict"], "output", ("ana@example.org",)))
-    assert (blocked["action"], blocked["text"]) == ("block", "")
-    assert canonical(blocked | {"verdicts": [v | {"ms": 0} for v in blocked["verdicts"]]})
+
+
+def test_who_only_looks_needs_no_model_and_what_fails_its_examples_never_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    (tmp_path / "mine.yaml").write_text(HEAD + "examples: [{stage: input, text: Hello, expect: block}]\n")
+    with pytest.raises(PolicyError, match="fails its own example"):
+        load_bundles(tmp_path)
+    monkeypatch.setattr("fiel.tools.e5.load", absent)
+    monkeypatch.setattr("fiel.tools.e5._shared", None)
+    read = read_bundles(tmp_path)
+    assert read["mine"].examples[0].expect == "block"
 
 
 def test_a_review_lies_between_masking_and_blocking() -> None:
@@ -214,7 +222,6 @@ def test_a_review_lies_between_masking_and_blocking() -> None:
     decision = decide(bundle, "output", ["Write to ana@example.org"])
     assert (decision.action, decision.reason) == ("review", "personal_data")
     assert [span.kind for verdict in decision.verdicts for span in verdict.spans] == ["email"]
-    assert show_decision(decision)["text"] == ""
     with pytest.raises(PolicyError, match="missing or laxer"):
         parse_bundle("name: lax\nextends: mine\nchecks: [{check: pii, stages: {output: redact}}]", "lax.yaml", bundle)
     tight = "name: tight\nextends: mine\nchecks: [{check: pii, stages: {output: block}}]"

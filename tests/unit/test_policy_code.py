@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fiel.infra.cli.app import run
-from fiel.policies.bundle import BUILT_IN, load_bundles, parse_bundle
+from fiel.policies.bundle import BUILT_IN, parse_bundle
 from fiel.policies.compare import compare
 from fiel.policies.schema import schema
 from fiel.tools.errors import PolicyError
@@ -188,11 +188,11 @@ def test_the_schema_refuses_what_does_not_load(old: str, new: str) -> None:
 
 
 def test_a_file_may_extend_a_loaded_bundle(tmp_path: Path) -> None:
-    from fiel.policies.bundle import load_file
+    from fiel.policies.bundle import read_bundles, read_file
 
     path = tmp_path / "more.yaml"
     path.write_text("name: more\nextends: strict\n", encoding="utf-8")
-    assert load_file(path, load_bundles()).lineage == ("more", "strict", "default")
+    assert read_file(path, read_bundles()).lineage == ("more", "strict", "default")
     path.write_text("name: more\nextends: lax\n", encoding="utf-8")
     with pytest.raises(PolicyError, match="no bundle 'lax'"):
-        load_file(path, load_bundles())
+        read_file(path, read_bundles())

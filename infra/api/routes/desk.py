@@ -14,6 +14,7 @@ from fiel.infra.api.wire.desk import Asked, Checked, Required, Searched
 from fiel.infra.corpus.least import require_policy
 from fiel.infra.desk import operations
 from fiel.infra.runs.errors import NotFound
+from fiel.policies.describe import show_bundle
 from fiel.tools.errors import NotPermitted, UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ async def policy(name: str, caller: Calling, service: Serving) -> Response:
     """One bundle, for those who may know what the checks look for."""
     if not caller.principal.may("curator", *operations.SEES_RUNS):
         raise NotPermitted("what a policy looks for is not for readers", where="policies")
-    return reply(operations.bundle_json(_house(service).policies.bundle(name)))
+    return reply(show_bundle(_house(service).policies.bundle(name)))
 
 
 @router.post("/policies/check", response_model=Json)
