@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fiel.policies.types import Policies
 from fiel.tools.chat import Chat
@@ -9,6 +10,7 @@ from fiel.tools.embed import Embedder
 from fiel.tools.errors import UsageError
 from fiel.tools.guard import Guard
 from fiel.tools.judge import Judge
+from fiel.tools.principal import Role
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.rerank import Reranker
 from fiel.tools.review import Nobody, Reviews
@@ -37,6 +39,11 @@ class Services:
     """Whom a run can ask that needs a review."""
     stated: Mapping[str, str] = field(default_factory=dict)
     """Versions that runs state instead of those installed: a replay states those of then."""
+    forbidden: Callable[[Any, frozenset[Role]], str | None] | None = None
+    """Name of an option that may not be set so, None where all may; without it the graph's own rule. A replay, which
+    asks what another option would have changed, holds the rule against the options of then."""
+    prompts: Callable[[str], Any] | None = None
+    """Prompts by the name of their version; without it those that lie beside the graph."""
     timeout: float = 60.0
     """Longest time for one hop, seconds."""
 

@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from fiel.graphs.answer import routes
 from fiel.graphs.answer.hops import HOPS, limited
 from fiel.graphs.answer.options import Options, digest, forbidden
-from fiel.graphs.answer.prompt_files import prompts
+from fiel.graphs.answer.prompt_files import prompts as prompt_files
 from fiel.graphs.answer.state import Input, State
 from fiel.graphs.services import Services
 from fiel.graphs.version import code_version
@@ -89,7 +89,7 @@ def _ends(route: Callable[[Mapping[str, Any]], str]) -> list[str]:
 
 def _nodes(services: Services) -> dict[str, Node]:
     callers, policies, recorder, vault = services.callers, services.policies, services.recorder, services.vault
-    chat = services.chat
+    chat, prompts = services.chat, services.prompts or prompt_files
     return {
         "guard_input": GuardInput(
             callers,
@@ -99,7 +99,7 @@ def _nodes(services: Services) -> dict[str, Node]:
             recorder,
             services.search,
             vault,
-            forbidden,
+            services.forbidden or forbidden,
             _versions(services),
         ),
         "rewrite": Rewrite(chat, policies, prompts),
@@ -128,7 +128,7 @@ def withheld(policies: Policies) -> Callable[[str, Mapping[str, Any]], Mapping[s
 
 
 def _versions(services: Services) -> Any:
-    graph = code_version()
+    graph, prompts = code_version(), services.prompts or prompt_files
 
     def versions(options: Options, policy: str) -> dict[str, str]:
         return {

@@ -2,8 +2,9 @@
 
 Parts: hop (telemetry and ledger, per hop), graph (the whole graph with instant models, beside a bare one),
 policies (the checks, by stage and one by one), search (by visibility, beside a bare query), models (the real models:
-latency, memory, ingest), client (a call of the command line, cold and through a service), api (runs over HTTP, beside
-the bare graph and `langgraph dev`), quality (on the development data).
+latency, memory, ingest), replay (recorded runs, replayed from the database), client (a call of the command line, cold
+and through a service), api (runs over HTTP, beside the bare graph and `langgraph dev`), quality (on the development
+data).
 What each prints is shown as it comes; figures that a part gives as JSON are kept under `build/bench`.
 """
 
@@ -20,6 +21,7 @@ PARTS: dict[str, list[str]] = {
     "policies": ["fiel.infra.bench.policies"],
     "search": ["fiel.infra.bench.search"],
     "models": ["fiel.infra.bench.models"],
+    "replay": ["fiel.infra.bench.replay"],
     "client": ["fiel.infra.bench.client"],
     "api": ["fiel.infra.bench.api", "--json", str(OUTPUT / "api.json")],
     "quality": ["fiel.infra.evaluation.qa", "--json", str(OUTPUT / "quality.json")],

@@ -48,7 +48,7 @@ READER = Principal("default", "bench", frozenset(), frozenset({"reader"}))
 
 
 @asynccontextmanager
-async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[Graph, LedgerRecorder]]:
+async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[Graph, LedgerRecorder, Services]]:
     """The graph over a real database, with models that answer at once."""
     policies = GuardrailsPolicies(load_bundles())
     await asyncio.to_thread(policies.warm)
@@ -79,7 +79,7 @@ async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[
             vault=LedgerVault(recorder),
         )
         try:
-            yield build(services), recorder
+            yield build(services), recorder, services
         finally:
             await recorder.close()
 
@@ -87,7 +87,7 @@ async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[
 async def run(rounds: int = ROUNDS, chunks: int = CHUNKS) -> dict[str, Any]:
     """Every figure as the median of `rounds`, the floor measured in turn with it."""
     with tempfile.TemporaryDirectory(prefix="fiel-bench-") as home:
-        async with instant_house(Settings(home=home), chunks) as (graph, _):
+        async with instant_house(Settings(home=home), chunks) as (graph, _, _):
             return await _measure(graph, rounds)
 
 

@@ -24,13 +24,14 @@ async def _replayed(settings: Settings, run: str) -> dict[str, Any]:
     from fiel.infra.callers import principal_of
     from fiel.infra.compose import open_house
     from fiel.infra.ledger.acts import Act, record
+    from fiel.infra.replay.stage import Stage
     from fiel.infra.replay.strict import replay
 
     principal = principal_of(None, ())
     async with open_house(settings) as house:
         await house.loaded()
         recorder = house.recorder
-        value = await replay(recorder.store, recorder.keys, principal, run, house.services)
+        value = await replay(recorder.store, recorder.keys, principal, run, Stage(house.services))
         async with house.corpus.database.acting(principal) as connection:
             detail = {"mode": value["mode"], "identical": value["identical"]}
             await record(connection, Act(principal, "replay", value["run"], detail))

@@ -32,13 +32,13 @@ T = TypeVar("T")
 class Source(Protocol):
     """Answers effects in the place of the ports."""
 
-    def answer(self, step: Step, kind: str, request: bytes) -> Any:
-        """What the port answered then; raises what it raised."""
+    async def answer(self, step: Step, kind: str, request: bytes, call: Coroutine[Any, Any, Any]) -> Any:
+        """What the port answered then; raises what it raised. Awaits `call`, which asks the port, or closes it."""
         ...
 
 
 SOURCE: ContextVar[Source | None] = ContextVar("fiel_effects", default=None)
-"""Where a replay runs: what answers instead of the ports, none of which is then called."""
+"""Where a replay runs: what answers instead of the ports."""
 
 
 async def _effect(
@@ -48,17 +48,13 @@ async def _effect(
     response: Callable[[T], bytes],
     facts: Callable[[T], dict[str, Any]] | None = None,
 ) -> T:
-    """Await `call` and record it in the current hop; in a replay `call` is dropped and the source answers."""
+    """Await `call` and record it in the current hop; in a replay the source answers in its place."""
     step = CURRENT.get()
     if step is None:
         return await call
     source = SOURCE.get()
     try:
-        if source is None:
-            result = await call
-        else:
-            call.close()
-            result = source.answer(step, kind, request())
+        result = await (call if source is None else source.answer(step, kind, request(), call))
     except FielError as error:
         step.effect(kind, request(), encode({"error": error.public()}), {"error": error.code})
         raise

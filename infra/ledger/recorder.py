@@ -9,7 +9,7 @@ import inspect
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any, cast
 from uuid import UUID
@@ -190,8 +190,8 @@ class LedgerRecorder:
 
     async def _ended(self, step: Step, result: Any, config: RunnableConfig) -> Any:
         run, hop = step.run, step.hop
-        update = _update_of(result)
-        self._identify(step, update)
+        update = update_of(result)
+        identify(run, self._reducers, update)
         run.end(step, update, self._reducers, "ok", self._versions_of(step, update))
         outcome = update.get("outcome") if hop.terminal else None
         self._shown.end(step, update)
@@ -247,14 +247,6 @@ class LedgerRecorder:
 
     def _versions_of(self, step: Step, update: Mapping[str, Any]) -> Mapping[str, str]:
         return run_versions(self._versions, update if "versions" in update else step.state)
-
-    def _identify(self, step: Step, update: Mapping[str, Any]) -> None:
-        """Messages without an id get one that follows from run and place, before LangGraph invents a random one."""
-        for channel in self._reducers:
-            value = update.get(channel)
-            for place, message in enumerate(value if isinstance(value, list) else [value]):
-                if getattr(message, "id", "") is None:
-                    message.id = f"{step.run.row.run}:{step.run.seq}:{place}"
 
     # Opening and saving
 
@@ -403,7 +395,16 @@ def _saves_steps(config: RunnableConfig) -> bool:
     return bool(inner.get(_CHECKPOINTER)) and inner.get(_DURABILITY) != "exit"
 
 
-def _update_of(result: Any) -> Mapping[str, Any]:
+def identify(run: Run, channels: Iterable[str], update: Mapping[str, Any]) -> None:
+    """Messages without an id get one that follows from run and place, before LangGraph invents a random one."""
+    for channel in channels:
+        value = update.get(channel)
+        for place, message in enumerate(value if isinstance(value, list) else [value]):
+            if getattr(message, "id", "") is None:
+                message.id = f"{run.row.run}:{run.seq}:{place}"
+
+
+def update_of(result: Any) -> Mapping[str, Any]:
     """The channels that a node's result writes; a `Command` carries them in its `update`."""
     if type(result) is dict:
         return result

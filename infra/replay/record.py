@@ -3,12 +3,13 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import orjson
 
 from fiel.graphs.answer.options import Options, digest
-from fiel.infra.ledger.chain import START, Point, Sealed, Unfolded, broken, unfold
+from fiel.infra.ledger.chain import START, Point, Unfolded, broken, unfold
 from fiel.infra.ledger.frames import unpack
 from fiel.infra.ledger.past import MAX_LINKS
 from fiel.infra.ledger.store import RunRow, Store
@@ -25,11 +26,16 @@ class NotReplayable(FielError):
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """A run that the replayed one resumes."""
+class Origin:
+    """What a run goes on from; nothing where it resumes none."""
 
-    row: RunRow
-    sealed: Sequence[Sealed]
+    entries: Sequence[Unfolded] = ()
+    """Of the runs that it resumes, as far as they are its past, oldest first."""
+    point: Point = START
+    hash: bytes = b""
+    """Of the entry that its first one follows."""
+    lineage: Sequence[str] = ()
+    """Ids of these runs, nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,7 @@ class Record:
     entries: Sequence[Unfolded]
     contents: Mapping[str, bytes]
     """By digest: what the run and those that it resumes have kept."""
-    past: Sequence[Past]
-    """Runs that it resumes, nearest first."""
+    origin: Origin
     key: DataKey
     """Key of its contents and digests."""
 
@@ -89,39 +94,34 @@ async def load(store: Store, keys: Keys, run: str) -> Record:
     if row is None:
         raise RunNotFound("no such run", where=name)
     sealed = list(await store.entries(name))
-    past = await _past(store, row)
-    start, first = _start(past, row)
-    if not sealed or broken(sealed, first) is not None:
+    origin = await _origin(store, row)
+    if not sealed or broken(sealed, origin.hash.hex()) is not None:
         raise NotReplayable("the chain of this run's entries is broken or empty", where=f"run {name}")
     contents: dict[str, bytes] = {}
     key: DataKey | None = None
-    for owner in (row.run, *(one.row.run for one in past)):
+    for owner in (row.run, *origin.lineage):
         for blob in await store.frames(owner):
             held = await keys.named(blob.key)
             contents |= dict(unpack(held.cipher.open("frame", owner, blob.data, blob.key)))
             key = key or held
     if key is None:
         raise NotReplayable("the record holds no contents", where=f"run {name}")
-    return Record(row, unfold(name, sealed, start), contents, past, key)
+    return Record(row, unfold(name, sealed, origin.point), contents, origin, key)
 
 
-async def _past(store: Store, row: RunRow) -> list[Past]:
-    out: list[Past] = []
-    while row.resumes and len(out) < MAX_LINKS:
-        before = await store.run(row.resumes)
+async def _origin(store: Store, row: RunRow) -> Origin:
+    """Walk back to the first run of the line, and forward again, entry by entry."""
+    line = [row]
+    while line[-1].resumes and len(line) <= MAX_LINKS:
+        before = await store.run(line[-1].resumes)
         if before is None:
             break
-        out.append(Past(before, list(await store.entries(before.run))))
-        row = before
-    return out
-
-
-def _start(past: Sequence[Past], row: RunRow) -> tuple[Point, str]:
-    """What the runs before had left where `row` begins, and the hash that its first entry follows."""
-    point, hash, after = START, "", [*past[::-1]]
-    for place, one in enumerate(after):
-        next_row = after[place + 1].row if place + 1 < len(after) else row
-        unfolded = unfold(one.row.run, one.sealed, point)
-        last = unfolded[min(next_row.resumes_seq or 0, len(unfolded) - 1)]
-        point, hash = last.point, last.hash.hex()
-    return point, hash
+        line.append(before)
+    origin = Origin()
+    for next_row, one in reversed(list(pairwise(line))):
+        unfolded = unfold(one.run, await store.entries(one.run), origin.point)
+        kept = unfolded[: (next_row.resumes_seq or 0) + 1]
+        if kept:
+            entries = (*origin.entries, *kept)
+            origin = Origin(entries, kept[-1].point, kept[-1].hash, (one.run, *origin.lineage))
+    return origin

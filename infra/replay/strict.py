@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from fiel.graphs.services import Services
 from fiel.infra.ledger.store import Store
 from fiel.infra.ledger.subjects import Keys
 from fiel.infra.replay.record import Record, load
+from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.walk import Walked, strict
 from fiel.infra.telemetry.trace import RunNotFound
 from fiel.tools.errors import NotPermitted
 from fiel.tools.principal import Principal
 
 
-async def replay(store: Store, keys: Keys, principal: Principal, run: str, installed: Services) -> dict[str, Any]:
+async def replay(store: Store, keys: Keys, principal: Principal, run: str, stage: Stage) -> dict[str, Any]:
     """Replay a run of the caller's tenant. Raises NotPermitted, RunNotFound, NotReplayable, KeyUnavailable.
 
     A replay is for administrators and auditors. A difference holds what was asked and read; an auditor, who need not be
@@ -23,7 +23,7 @@ async def replay(store: Store, keys: Keys, principal: Principal, run: str, insta
     record = await load(store, keys, run)
     if record.row.tenant != principal.tenant:
         raise RunNotFound("no such run", where=record.row.run)
-    value = shaped(record, await strict(record, installed))
+    value = shaped(record, await strict(record, stage))
     return value if principal.may("administrator") else masked(value)
 
 

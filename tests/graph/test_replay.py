@@ -12,6 +12,7 @@ from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
 from fiel.infra.replay import record as records
+from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.strict import replay
 from fiel.nodes.prompts import Prompts
 from fiel.tools.errors import DatabaseUnavailable, NotPermitted
@@ -41,7 +42,7 @@ async def again(house: House, run: str) -> dict[str, Any]:
     """The replay of `run`, with every model of the house broken: nothing may ask one."""
     await house.recorder.writer.drain()
     house.models.faults = dict.fromkeys(("embed", "collection", "search", "rerank", "chat", "judge", "guard"), raising)
-    return await replay(house.store, house.recorder.keys, local_administrator(), run, house.services)
+    return await replay(house.store, house.recorder.keys, local_administrator(), run, Stage(house.services))
 
 
 async def unanswered() -> Any:
@@ -180,10 +181,10 @@ async def test_only_auditors_and_administrators_of_the_tenant_replay(recorded: H
     await recorded.ask(run=run)
     store, keys = recorded.store, recorded.recorder.keys
     with pytest.raises(NotPermitted):
-        await replay(store, keys, READER, run, recorded.services)
+        await replay(store, keys, READER, run, Stage(recorded.services))
     foreign = Principal("elsewhere", "eve", frozenset(), frozenset({"auditor"}))
     with pytest.raises(records.RunNotFound):
-        await replay(store, keys, foreign, run, recorded.services)
+        await replay(store, keys, foreign, run, Stage(recorded.services))
 
 
 async def test_an_auditor_sees_where_it_differs_and_no_text(recorded: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +192,7 @@ async def test_an_auditor_sees_where_it_differs_and_no_text(recorded: House, mon
     await recorded.ask(run=run)
     auditor = Principal("default", "eve", frozenset(), frozenset({"auditor"}))
     monkeypatch.setattr(type(recorded.models), "threshold", lambda self, language: 0.95)
-    value = await replay(recorded.store, recorded.recorder.keys, auditor, run, recorded.services)
+    value = await replay(recorded.store, recorded.recorder.keys, auditor, run, Stage(recorded.services))
     assert value["first_divergence"] == {
         "hop": "rerank", "what": "writes.reason", "recorded": None, "replayed": None, "masked": True
     }  # fmt: skip

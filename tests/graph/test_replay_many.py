@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fiel.graphs.answer.options import Options
+from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.strict import replay
 from fiel.tools.principal import local_administrator
 from tests.graph.conftest import READER, House, raising
@@ -74,8 +75,9 @@ async def test_a_thousand_mixed_runs_replay_to_the_byte(recorded: House) -> None
     await house.recorder.writer.drain()
     house.models.faults = dict.fromkeys(("embed", "collection", "search", "rerank", "chat", "judge"), raising)
     outcomes: dict[Any, int] = {}
+    stage = Stage(house.services)
     for run in runs:
-        value = await replay(house.store, house.recorder.keys, local_administrator(), run, house.services)
+        value = await replay(house.store, house.recorder.keys, local_administrator(), run, stage)
         assert value["identical"], (run, value["first_divergence"])
         assert value["live_calls"] == 0
         outcome = value["outcome"]["replayed"]

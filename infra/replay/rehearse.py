@@ -1,0 +1,151 @@
+"""A recorder for replays: it wears hops as the ledger's recorder does, and their entries stay in the process.
+
+The entries are made by the same `Run`, so they are the same bytes. There are no spans, no commits and no keys of its
+own: digests and contents are those of the recorded run's key. One graph serves all replays; which one a task is in
+stands in `HERE`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph.message import add_messages
+
+from fiel.graphs.answer.options import Options
+from fiel.infra.ledger import effects
+from fiel.infra.ledger.chain import Sealed
+from fiel.infra.ledger.recorder import identify, run_versions, update_of
+from fiel.infra.ledger.run import CURRENT, Run, Where
+from fiel.infra.replay.record import Record
+from fiel.infra.telemetry.span import HopSpan
+from fiel.tools.canonical import CONTENT_KEY, canonical
+from fiel.tools.record import Entry, Hop, Node
+
+REDUCERS: Mapping[str, Callable[[Any, Any], Any]] = {"messages": add_messages}
+"""Those of the ledger's recorder."""
+
+
+class Rehearsed(Run):
+    """A run whose entries and contents stay where they are."""
+
+    def entry(self, seq: int) -> Sealed | None:
+        """The entry of that number, if there is one yet."""
+        return self._sealed[seq] if seq < len(self._sealed) else None
+
+    def content(self, digest: str) -> bytes | None:
+        """What was kept under a digest in this replay."""
+        return self._contents.get(digest)
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """One replay while it runs."""
+
+    record: Record
+    options: Options
+    """Those that the graph runs with."""
+    source: effects.Source
+    stated: Mapping[str, str]
+    """Versions of models and of the index by port, as the replay states them; else those installed."""
+    live: bool
+    """Whether a port may be asked for what the record does not hold."""
+    run: Rehearsed
+    prompts: Callable[[str], Any]
+    bundles: Mapping[str, Any]
+    """Bundles that stand in for those installed, by name."""
+
+
+HERE: ContextVar[Rehearsal] = ContextVar("fiel_rehearsal")
+"""The replay that the present task is in."""
+
+
+def opened(record: Record, options: Options) -> Rehearsed:
+    """The run of `record` as it stood before its first entry."""
+    run = Rehearsed(record.row, record.principal, record.key, ())
+    run.options = asdict(options)
+    origin = record.origin
+    if origin.entries:
+        past = [one.entry for one in origin.entries]
+        run.resume(record.row, past, origin.point, origin.hash, origin.lineage)
+    return run
+
+
+@contextmanager
+def rehearsing(one: Rehearsal) -> Iterator[None]:
+    """What runs inside belongs to this replay."""
+    here, source = HERE.set(one), effects.SOURCE.set(one.source)
+    try:
+        yield
+    finally:
+        effects.SOURCE.reset(source)
+        HERE.reset(here)
+
+
+class RehearsalRecorder:
+    """`fiel.tools.record.Recorder` of the replay that the task is in."""
+
+    def wear(self, hop: Hop, node: Node) -> Node:
+        async def worn(state: Any, runtime: Any, config: RunnableConfig) -> Any:
+            return await _call(HERE.get().run, hop, node, state, runtime, config)
+
+        worn.__name__ = hop.name
+        return worn
+
+    async def history(self, run: str) -> Sequence[Entry]:
+        live, step = HERE.get().run, CURRENT.get()
+        own = (step.provisional(),) if step is not None and step.run is live else ()
+        return [*live.past, *live.entries, *own]
+
+    def run_of(self, runtime: Any, config: Any) -> str:
+        return HERE.get().run.row.run
+
+
+class RehearsalVault:
+    """Drafts of the replay in the process, those of the runs that it resumes from the record."""
+
+    async def put(self, run: str, content: dict[str, Any]) -> str:
+        return HERE.get().run.put(canonical(content))
+
+    async def get(self, run: str, digest: str) -> dict[str, Any] | None:
+        here = HERE.get()
+        data = here.run.drafts.get(digest) or here.record.contents.get(digest)
+        found: dict[str, Any] | None = orjson.loads(data) if data is not None else None
+        return found
+
+
+async def _call(
+    run: Rehearsed,
+    hop: Hop,
+    node: Callable[..., Awaitable[Any]],
+    state: Mapping[str, Any],
+    runtime: Any,
+    config: RunnableConfig,
+) -> Any:
+    """One hop, as `LedgerRecorder` records it."""
+    meta = config["metadata"]
+    where = Where(meta["langgraph_step"], "", (), runtime.execution_info.node_attempt)
+    span = HopSpan(hop.name, run.trace, run.root, _unseen)
+    step = run.begin(hop, state, run.digests(state), where=where, span=span)
+    entered, keyed = CURRENT.set(step), CONTENT_KEY.set(run.mac)
+    try:
+        result = await node(state, runtime, config)
+    except GraphBubbleUp:
+        run.end(step, {}, {}, "interrupted", run_versions({}, state))
+        raise
+    finally:
+        run.active -= 1
+        CURRENT.reset(entered)
+        CONTENT_KEY.reset(keyed)
+    update = update_of(result)
+    identify(run, REDUCERS, update)
+    run.end(step, update, REDUCERS, "ok", run_versions({}, update if "versions" in update else state))
+    return result
+
+
+def _unseen(data: bytes) -> None:
+    """A replay ships no spans."""
