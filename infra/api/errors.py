@@ -25,6 +25,8 @@ STATUS: dict[str, int] = {
     "too_many": 429,
     "spend_reached": 429,
     "graph_failed": 500,
+    "key_unavailable": 503,
+    "run_not_found": 404,
 }
 """Status by the error's code, where its class does not say it."""
 REFUSALS = (401, 403, 429)

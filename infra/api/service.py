@@ -1,8 +1,9 @@
 """What the routes of one process stand on: opened once, given to them through `request.app.state.service`."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
@@ -40,6 +41,8 @@ class Service:
     """What fiel's own graph stands on; None where other graphs are served."""
     meaning: Meaning | None = None
     """How items of the store are found by meaning; None: they are not."""
+    auditing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by a check or an export of the whole ledger: one at a time, whatever it costs."""
 
 
 Opening = Callable[[], AbstractAsyncContextManager[Service]]

@@ -82,10 +82,10 @@ async def show(settings: Settings, run: str) -> Result:
     """Show the hops of a run, as `fiel trace` does."""
     from fiel.infra.cli.trace import show_run
     from fiel.infra.database.open import open_database
-    from fiel.infra.desk.operations import read_trace
+    from fiel.infra.desk.audit import show as shown
 
     async with open_database(settings, size=2) as database:
-        value = await read_trace(database, local_administrator(TENANT), run)
+        value = await shown(database, local_administrator(TENANT), run)
     return Result(value, lambda: show_run(value), DONE if value["intact"] else NO)
 
 

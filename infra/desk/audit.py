@@ -3,20 +3,64 @@
 import asyncio
 import os
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from fiel.infra.database.connect import Database
+from fiel.infra.desk.operations import trace
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.ledger.export import Part, line, records, verified
-from fiel.infra.ledger.heads import signer_of
+from fiel.infra.ledger.heads import Signer, signer_of
+from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.sealing import Sealing
+from fiel.infra.runs.pages import Page, Window, cut, parameters
 from fiel.infra.settings import Settings
 from fiel.tools.errors import NotPermitted, UsageError
 from fiel.tools.principal import Principal
+from fiel.tools.sql import load
 
 Json = dict[str, Any]
+
+
+async def show(database: Database, by: Principal, run: str) -> Json:
+    """The hops of a run of the caller's tenant. Raises NotPermitted, UsageError, RunNotFound."""
+    _audits(by)
+    value = await trace(PostgresStore(database.system), by, run)
+    await _act(database, Act(by, "audit_read", value["run"], {"what": "show"}))
+    return value
+
+
+async def runs(database: Database, by: Principal, window: Window, since: int = 0, caller: str = "") -> Page[Json]:
+    """The runs of the caller's tenant, newest first; `since` in microseconds. Raises NotPermitted."""
+    names = ("run", "caller", "thread", "resumes", "started")
+    return await _listed(database, by, "runs", names, window, {"since": since, "caller": caller})
+
+
+async def acts(
+    database: Database, by: Principal, window: Window, since: int = 0, kind: str = "", subject: str = ""
+) -> Page[Json]:
+    """The administrative acts of the caller's tenant, newest first, this question among them. Raises NotPermitted."""
+    names = ("act", "principal", "kind", "subject", "at", "hash", "body")
+    page = await _listed(database, by, "acts", names, window, {"since": since, "kind": kind, "subject": subject})
+    for one in page.items:
+        one["hash"], one["body"] = bytes(one["hash"]).hex(), orjson.loads(bytes(one["body"]))
+    return page
+
+
+async def _listed(
+    database: Database, by: Principal, what: str, names: tuple[str, ...], window: Window, wanted: Json
+) -> Page[Json]:
+    _audits(by)
+    async with database.acting(by) as connection:
+        await record(connection, Act(by, "audit_read", by.tenant, {"what": what}))
+        values = {"tenant": by.tenant, **wanted, **parameters(window)}
+        rows = await (await connection.execute(load(__package__, "audit.sql")[what], values)).fetchall()
+    return cut([dict(zip(names, row, strict=True)) for row in rows], window)
 
 
 async def verify(settings: Settings, database: Database, by: Principal) -> Json:
@@ -32,12 +76,28 @@ async def verify(settings: Settings, database: Database, by: Principal) -> Json:
     return value
 
 
-async def export(settings: Settings, database: Database, by: Principal, part: Part, file: Path) -> Json:
-    """Write an export, whole or not at all; `{"file", "records", "sha256", "public_key"}`. Raises NotPermitted."""
+async def begin_export(settings: Settings, database: Database, by: Principal, part: Part) -> Signer:
+    """Write down who takes a copy, and seal what waits. Raises NotPermitted."""
     _audits(by)
     await _act(database, Act(by, "export", part.run or by.tenant, {"since": part.since}))
     signer = signer_of(settings.folder)
     await Sealing(database.system, signer).drain()
+    return signer
+
+
+async def lines(database: Database, by: Principal, part: Part, signer: Signer) -> AsyncGenerator[bytes, None]:
+    """The lines of an export that was begun; the last one has the digest of all before it."""
+    whole = sha256()
+    async with aclosing(records(database, by, signer, part)) as found:
+        async for one in found:
+            data = line(one | {"sha256": whole.hexdigest()} if one["t"] == "end" else one)
+            whole.update(data)
+            yield data
+
+
+async def export(settings: Settings, database: Database, by: Principal, part: Part, file: Path) -> Json:
+    """Write an export, whole or not at all; `{"file", "records", "sha256", "public_key"}`. Raises NotPermitted."""
+    signer = await begin_export(settings, database, by, part)
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         with draft.open("xb") as out:
@@ -50,10 +110,9 @@ async def export(settings: Settings, database: Database, by: Principal, part: Pa
     return {"file": str(file), "records": count, "sha256": digest, "public_key": signer.public}
 
 
-async def _write(database: Database, by: Principal, part: Part, signer: Any, out: IO[bytes]) -> tuple[int, str]:
+async def _write(database: Database, by: Principal, part: Part, signer: Signer, out: IO[bytes]) -> tuple[int, str]:
     count, whole = 0, sha256()
-    async for one in records(database, by, signer, part):
-        data = line(one | {"sha256": whole.hexdigest()} if one["t"] == "end" else one)
+    async for data in lines(database, by, part, signer):
         whole.update(data)
         out.write(data)
         count += 1

@@ -15,6 +15,7 @@ NAMES = (
     "store",
     "reviews",
     "feedback",
+    "audit",
     "desk",
 )
 """Modules whose routers the application includes, in this order."""

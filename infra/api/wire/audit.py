@@ -1,0 +1,79 @@
+"""Bodies of requests to the audit interface, and how its answers look."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from fiel.infra.api.wire.body import Wire
+from fiel.infra.api.wire.common import Json
+from fiel.infra.ledger.export import Part
+
+
+class RunOut(BaseModel):
+    """A run of the tenant: who asked, when, and what it goes on from."""
+
+    run: UUID
+    caller: str
+    thread: str
+    resumes: UUID | None
+    started: int
+    """Microseconds since 1970."""
+
+
+class ActOut(BaseModel):
+    """An administrative act: its columns, and the body that its hash covers."""
+
+    act: UUID
+    principal: str
+    kind: str
+    subject: str
+    at: int
+    """Microseconds since 1970."""
+    hash: str
+    body: Json
+
+
+class HeadOut(BaseModel):
+    """The last seal of the chain."""
+
+    seal: int
+    hash: str
+    signed: int
+    """Number of the last seal that was signed."""
+    public_key: str
+
+
+class VerifiedOut(BaseModel):
+    """What a check of the whole chain found. It holds where `broken_total` is 0."""
+
+    entries: int
+    broken: list[Json]
+    broken_total: int
+    erased: int
+    unsealed: int
+    head: HeadOut
+
+
+class ExportAsk(Wire):
+    """What is wanted: one run, or what there is since a time, or everything."""
+
+    run: UUID | None = None
+    since: datetime | None = None
+    """With an offset; without one UTC is meant."""
+
+    def part(self) -> Part:
+        return Part(str(self.run) if self.run else None, micros(self.since))
+
+
+def micros(at: datetime | None) -> int:
+    """Microseconds since 1970; 0 for None and for times before."""
+    if at is None:
+        return 0
+    return max(0, int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000))
+
+
+def plain(value: dict[str, Any], limit: int, offset: int) -> dict[str, Any]:
+    """A verification with the asked part of what is broken."""
+    return {**value, "broken": value["broken"][offset : offset + limit], "broken_total": len(value["broken"])}
