@@ -38,7 +38,7 @@ class Bulk:
     async def allow(self, document: str, acl: frozenset[str]) -> None:
         """Set who may read `document`, beside curators."""
         values = {"document": document, "acl": await self._grants(acl)}
-        await self._run(("allow_document", "allow_chunks"), values)
+        await self._run(("allow",), values)
 
     async def delete(self, document: str) -> None:
         """Leave a tombstone; the chunks go."""

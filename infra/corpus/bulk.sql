@@ -9,7 +9,7 @@ ON CONFLICT (tenant, name) DO UPDATE SET name = excluded.name
 RETURNING id
 
 -- name: document
-INSERT INTO fiel.documents (id, tenant, collection, key, uri, title, language, acl, sha256, recipe,
+INSERT INTO fiel.documents (id, tenant, collection, key, uri, title, language, allowed, sha256, recipe,
     licence, trust)
 VALUES (%(document)s::uuid, (SELECT fiel.caller_tenant()), %(collection)s, %(document)s::text, %(uri)s, %(title)s, %(language)s,
     %(acl)s::int[], sha256(convert_to(%(text)s::text, 'UTF8')), 'bulk',
@@ -28,19 +28,16 @@ UPDATE fiel.documents SET version = %(version)s WHERE id = %(document)s::uuid
 
 -- name: chunks
 INSERT INTO fiel.chunks (id, tenant, collection, document, version, ordinal, start_at, end_at, text, context, language,
-    acl, sha256, model, embedding)
+    sha256, model, embedding)
 SELECT c.id, (SELECT fiel.caller_tenant()), %(collection)s, %(document)s::uuid, %(version)s::uuid, c.ordinal, c.start_at, c.end_at,
-    c.text, c.context, c.language, %(acl)s::int[], sha256(convert_to(c.text, 'UTF8')), c.model, c.embedding::vector
+    c.text, c.context, c.language, sha256(convert_to(c.text, 'UTF8')), c.model, c.embedding::vector
 FROM unnest(%(ids)s::uuid[], %(ordinals)s::int[], %(starts)s::int[], %(ends)s::int[], %(texts)s::text[],
     %(contexts)s::text[], %(languages)s::text[], %(models)s::text[], %(vectors)s::text[])
     AS c (id, ordinal, start_at, end_at, text, context, language, model, embedding)
 ORDER BY c.ordinal
 
--- name: allow_document
-UPDATE fiel.documents SET acl = %(acl)s::int[] WHERE id = %(document)s::uuid
-
--- name: allow_chunks
-UPDATE fiel.chunks SET acl = %(acl)s::int[] WHERE document = %(document)s::uuid
+-- name: allow
+UPDATE fiel.documents SET allowed = %(acl)s::int[] WHERE id = %(document)s::uuid
 
 -- name: drop_chunks
 DELETE FROM fiel.chunks WHERE document = %(document)s::uuid

@@ -31,15 +31,8 @@ SELECT set_config('idle_in_transaction_session_timeout', '0', true),
 -- name: narrow_documents
 -- Whom the new readers leave out loses access before anything else happens.
 UPDATE fiel.documents
-   SET acl = ARRAY(SELECT unnest(allowed) INTERSECT SELECT unnest(%(acl)s::int[]) ORDER BY 1)
+   SET allowed = ARRAY(SELECT unnest(allowed) INTERSECT SELECT unnest(%(acl)s::int[]) ORDER BY 1)
  WHERE collection = %(collection)s AND key >= %(first)s AND key < %(beyond)s AND NOT allowed <@ %(acl)s::int[]
-
--- name: narrow_chunks
-UPDATE fiel.chunks AS c
-   SET acl = ARRAY(SELECT unnest(c.acl) INTERSECT SELECT unnest(%(acl)s::int[]) ORDER BY 1)
-  FROM fiel.documents AS d
- WHERE d.collection = %(collection)s AND d.key >= %(first)s AND d.key < %(beyond)s
-   AND c.document = d.id AND NOT c.acl <@ %(acl)s::int[] AND c.acl <> d.acl
 
 -- name: mark_documents
 -- A licence and a trust hold at once for all that the source has brought, whatever comes of the rest of the ingest.
@@ -56,18 +49,15 @@ SELECT id, key, uri, sha256, recipe, allowed, source
  ORDER BY key
  LIMIT %(most)s
 
--- name: regrant_documents
+-- name: regrant
 UPDATE fiel.documents AS d
-   SET acl = %(acl)s::int[], uri = new.uri, source = %(source)s, updated_at = now()
+   SET allowed = %(acl)s::int[], uri = new.uri, source = %(source)s, updated_at = now()
   FROM unnest(%(ids)s::uuid[], %(uris)s::text[]) AS new (id, uri)
  WHERE d.id = new.id
 
--- name: regrant_chunks
-UPDATE fiel.chunks SET acl = %(acl)s::int[] WHERE document = ANY (%(ids)s::uuid[]) AND acl <> %(acl)s::int[]
-
 -- name: tombstone
 UPDATE fiel.documents
-   SET deleted_at = now(), updated_at = now(), acl = %(curators)s::int[]
+   SET deleted_at = now(), updated_at = now(), allowed = %(curators)s::int[]
  WHERE id = ANY (%(ids)s::uuid[]) AND deleted_at IS NULL
 
 -- name: drop_chunks
@@ -91,7 +81,7 @@ SELECT d.id, d.version, d.sha256, d.recipe, d.deleted_at IS NOT NULL, v.text_sha
    FOR UPDATE OF d
 
 -- name: add_document
-INSERT INTO fiel.documents (tenant, collection, source, key, uri, acl, sha256, recipe)
+INSERT INTO fiel.documents (tenant, collection, source, key, uri, allowed, sha256, recipe)
 VALUES (fiel.caller_tenant(), %(collection)s, %(source)s, %(key)s, %(uri)s, %(acl)s::int[], %(sha256)s, '')
 ON CONFLICT (collection, key) DO NOTHING
 RETURNING id
@@ -105,9 +95,9 @@ SELECT %(version)s, fiel.caller_tenant(), %(document)s,
 
 -- name: add_chunks
 INSERT INTO fiel.chunks (tenant, collection, document, version, ordinal, start_at, end_at, text, context, language,
-                         acl, sha256, model, embedding)
+                         sha256, model, embedding)
 SELECT e.tenant, %(collection)s, %(document)s, %(version)s, new.ordinal, new.start_at, new.end_at, new.text,
-       new.context, %(language)s, %(acl)s::int[], new.sha256, e.model, e.embedding
+       new.context, %(language)s, new.sha256, e.model, e.embedding
   FROM unnest(%(starts)s::int[], %(ends)s::int[], %(texts)s::text[], %(contexts)s::text[], %(hashes)s::bytea[])
        WITH ORDINALITY AS new (start_at, end_at, text, context, sha256, ordinal)
   JOIN fiel.embeddings AS e
@@ -116,7 +106,7 @@ SELECT e.tenant, %(collection)s, %(document)s, %(version)s, new.ordinal, new.sta
 -- name: set_document
 UPDATE fiel.documents
    SET source = %(source)s, uri = %(uri)s, title = %(title)s, language = %(language)s, media_type = %(media_type)s,
-       acl = %(acl)s::int[], sha256 = %(sha256)s, recipe = %(recipe)s, version = %(version)s,
+       allowed = %(acl)s::int[], sha256 = %(sha256)s, recipe = %(recipe)s, version = %(version)s,
        licence = %(licence)s, trust = %(trust)s,
        updated_at = now(), deleted_at = NULL
  WHERE id = %(document)s

@@ -94,8 +94,8 @@ class Grants:
             await connection.execute(self._sql["lock"], values)
             if (await connection.execute(self._sql[kind], values)).rowcount == 0:
                 return Changed(False, 0)
-            await connection.execute(self._sql["apply_documents"], values)
-            moved = (await connection.execute(self._sql["apply_chunks"], values)).rowcount
+            apply = self._sql["apply_collection" if document is None else "apply_document"]
+            ((moved,),) = await (await connection.execute(apply, values)).fetchall()
             await record(connection, Act(by, kind, str(document or collection), {"to": grantee, "chunks": moved}))
             return Changed(True, moved)
 

@@ -4,9 +4,9 @@
 SELECT id, NULL::uuid FROM fiel.collections WHERE tenant = fiel.caller_tenant() AND name = %(target)s
 
 -- name: document
-SELECT collection, id FROM fiel.documents
- WHERE tenant = fiel.caller_tenant() AND id = %(target)s::uuid AND deleted_at IS NULL
-   AND acl && (SELECT fiel.caller_grants())
+SELECT d.collection, d.id
+  FROM fiel.documents AS d JOIN fiel.audiences AS a ON a.id = d.audience AND a.acl && (SELECT fiel.caller_grants())
+ WHERE d.tenant = fiel.caller_tenant() AND d.id = %(target)s::uuid AND d.deleted_at IS NULL
 
 -- name: lock
 SELECT pg_advisory_xact_lock(hashtextextended(%(collection)s::text, 20119))
@@ -22,16 +22,29 @@ DELETE FROM fiel.access_grants
  WHERE collection = %(collection)s AND document IS NOT DISTINCT FROM %(document)s::uuid
    AND grantee = (SELECT id FROM fiel.grant_names WHERE tenant = fiel.caller_tenant() AND name = %(grantee)s)
 
--- name: apply_documents
--- The trigger adds the grants as they stand now.
-UPDATE fiel.documents SET acl = allowed
- WHERE collection = %(collection)s AND (%(document)s::uuid IS NULL OR id = %(document)s::uuid) AND deleted_at IS NULL
+-- name: apply_collection
+-- Audiences that the name is new to, or leaves; the trigger takes the grants as they stand now. How many chunks they have.
+WITH changed AS (
+    UPDATE fiel.audiences SET acl = acl
+     WHERE tenant = fiel.caller_tenant() AND collection = %(collection)s AND inherits
+       AND NOT base @> (SELECT array_agg(id) FROM fiel.grant_names
+                         WHERE tenant = fiel.caller_tenant() AND name = %(grantee)s)
+    RETURNING id
+)
+SELECT coalesce(sum(n.chunks), 0)::bigint
+  FROM changed JOIN fiel.shelves AS s ON s.audience = changed.id JOIN fiel.shelf_counts AS n ON n.shelf = s.id
 
--- name: apply_chunks
-UPDATE fiel.chunks AS c SET acl = d.acl
-  FROM fiel.documents AS d
- WHERE d.collection = %(collection)s AND (%(document)s::uuid IS NULL OR d.id = %(document)s::uuid)
-   AND c.document = d.id AND c.acl <> d.acl
+-- name: apply_document
+-- The triggers choose the audience and move the chunks. How many there are, unless the readers are as before.
+WITH changed AS (
+    UPDATE fiel.documents SET allowed = allowed WHERE id = %(document)s RETURNING id, collection, allowed
+)
+SELECT count(*)
+  FROM changed AS d JOIN fiel.chunks AS c ON c.document = d.id
+  JOIN fiel.grant_names AS n ON n.tenant = fiel.caller_tenant() AND n.name = %(grantee)s
+ WHERE n.id <> ALL (d.allowed)
+   AND NOT EXISTS (SELECT FROM fiel.access_grants AS g
+                    WHERE g.collection = d.collection AND g.document IS NULL AND g.grantee = n.id)
 
 -- name: paths
 -- Why: each name that opens the document, and by which path it came to stand there.

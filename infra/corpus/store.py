@@ -97,7 +97,6 @@ class Store:
             first, beyond = origin.span
             scope = {"collection": found, "first": first, "beyond": beyond, "acl": list(acl)}
             await connection.execute(self._sql["narrow_documents"], scope)
-            await connection.execute(self._sql["narrow_chunks"], scope)
             marked = {**scope, "licence": marks.licence, "trust": marks.trust}
             await connection.execute(self._sql["mark_documents"], marked)
             return Place(found, source, acl, curators, marks)
@@ -141,8 +140,7 @@ class Store:
 
         async def write(connection: AsyncConnection[Any]) -> None:
             values = {"ids": ids, "uris": uris, "acl": list(place.acl), "source": place.source}
-            await connection.execute(self._sql["regrant_documents"], values)
-            await connection.execute(self._sql["regrant_chunks"], values)
+            await connection.execute(self._sql["regrant"], values)
 
         await self._acting(write)
 
@@ -258,9 +256,11 @@ class _DocumentWriter:
         values["version"] = found[1] if found is not None and same else uuid.uuid4()
         if not same:
             await self._version(values, size, text_sha256, document)
-        dropped = await self._chunks(values, document)
-        await self.connection.execute(self.sql["set_document"], values)
-        return Written("added" if found is None or found[4] else "updated", dropped)
+        gone = await (await self.connection.execute(self.sql["drop_chunks"], {"ids": [identity]})).fetchall()
+        await self.connection.execute(self.sql["set_document"], values)  # its audience says where its chunks go
+        kept = await self._chunks(values, document)
+        dropped = Counter(bytes(row[0]) for row in gone) - Counter(kept)
+        return Written("added" if found is None or found[4] else "updated", dropped.total())
 
     async def _locked(self, values: dict[str, Any]) -> tuple[uuid.UUID, tuple[Any, ...] | None]:
         """The document's id, its row locked, and what it was before (None: it is new)."""
@@ -283,10 +283,8 @@ class _DocumentWriter:
         }
         await self.connection.execute(self.sql["add_version"], version)
 
-    async def _chunks(self, values: dict[str, Any], document: Prepared) -> int:
+    async def _chunks(self, values: dict[str, Any], document: Prepared) -> list[bytes]:
         hashes = chunk_hashes(document)
-        gone = await self.connection.execute(self.sql["drop_chunks"], {"ids": [values["document"]]})
-        old = Counter(bytes(row[0]) for row in await gone.fetchall())
         if hashes:
             chunks = {
                 **values,
@@ -301,4 +299,4 @@ class _DocumentWriter:
                 raise DatabaseUnavailable(
                     f"{len(hashes) - put.rowcount} vectors have vanished while they were needed", hint="Ingest again"
                 )
-        return (old - Counter(hashes)).total()
+        return hashes

@@ -23,7 +23,8 @@ from fiel.tools.search.postgres import PostgresSearch
 
 DIMENSIONS = 6
 TABLES = (
-    "collections sources documents versions chunks postings shelves shelf_counts embeddings access_grants grant_names"
+    "collections sources documents versions chunks postings shelves shelf_counts embeddings audiences access_grants"
+    " grant_names"
 ).split()
 GROUPS = ("red", "green", "blue")
 ADMINISTRATOR = local_administrator()
@@ -174,8 +175,11 @@ async def test_tables_show_no_more_than_search(database: Database, chunks: list[
     "statement",
     [
         "INSERT INTO fiel.collections (tenant, name) VALUES ('default', 'mine')",
-        "INSERT INTO fiel.shelves (tenant, collection, language, acl)"
-        " VALUES ('default', gen_random_uuid(), 'en', '{1}')",
+        "INSERT INTO fiel.audiences (tenant, collection, base, inherits)"
+        " VALUES ('default', gen_random_uuid(), fiel.caller_grants(), false)",
+        "INSERT INTO fiel.shelves (tenant, collection, language, audience)"
+        " SELECT tenant, collection, 'xx', id FROM fiel.audiences LIMIT 1",
+        "UPDATE fiel.audiences SET base = fiel.caller_grants()",
         "INSERT INTO fiel.shelf_counts SELECT id, 1, 1 FROM fiel.shelves",
         "INSERT INTO fiel.postings SELECT 1, 1, id, 1, 1 FROM fiel.shelves",
         "INSERT INTO fiel.embeddings VALUES ('default', '', 'm', '[1]')",
@@ -209,8 +213,8 @@ async def test_readers_delete_nothing(database: Database, chunks: list[Stored], 
 
 async def test_readers_open_nothing_for_themselves(database: Database, chunks: list[Stored]) -> None:
     async with database.acting(reader("red")) as connection:
-        for table in ("documents", "chunks"):
-            assert (await connection.execute(f"UPDATE fiel.{table} SET acl = '{{1,2,3}}'".encode())).rowcount == 0
+        for change in ("documents SET allowed = '{1,2,3}'", "chunks SET shelf = 1", "audiences SET acl = '{1,2,3}'"):
+            assert (await connection.execute(f"UPDATE fiel.{change}".encode())).rowcount == 0
 
 
 async def test_curators_write_in_their_tenant_alone(database: Database, chunks: list[Stored]) -> None:
@@ -246,7 +250,10 @@ async def test_the_text_index_is_kept_in_step(database: Database, chunks: list[S
             " (SELECT count(*) FROM fiel.shelves s WHERE (SELECT count(*) FROM fiel.chunks WHERE shelf = s.id)"
             "   <> (SELECT coalesce(sum(chunks), 0) FROM fiel.shelf_counts WHERE shelf = s.id)),"
             " (SELECT count(*) FROM fiel.chunks c JOIN fiel.shelves s ON s.id = c.shelf"
-            "   WHERE (c.acl, c.language, c.collection, c.tenant) <> (s.acl, s.language, s.collection, s.tenant))"
+            " JOIN fiel.documents d ON d.id = c.document JOIN fiel.audiences a ON a.id = d.audience"
+            "   WHERE (c.language, c.collection, c.tenant, d.audience)"
+            "      <> (s.language, s.collection, s.tenant, s.audience)"
+            "      OR (d.collection, d.tenant) <> (a.collection, a.tenant))"
         )
         assert await rows.fetchone() == (0, 0, 0)
 

@@ -13,8 +13,8 @@ SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('en
 -- A row for each language that the caller reads something in; one row with NULL where the collection is empty.
 SELECT c.name, c.policy, s.language, sum(n.chunks)::bigint AS chunks
 FROM fiel.collections c
-LEFT JOIN fiel.shelves s
-    ON s.tenant = c.tenant AND s.collection = c.id AND s.acl && (SELECT fiel.caller_grants())
+LEFT JOIN (fiel.shelves s JOIN fiel.audiences a ON a.id = s.audience AND a.acl && (SELECT fiel.caller_grants()))
+    ON s.tenant = c.tenant AND s.collection = c.id
 LEFT JOIN LATERAL (SELECT sum(chunks) AS chunks FROM fiel.shelf_counts WHERE shelf = s.id) n ON true
 WHERE c.tenant = (SELECT fiel.caller_tenant()) AND c.name = %(collection)s
 GROUP BY c.name, c.policy, s.language
@@ -24,14 +24,14 @@ ORDER BY chunks DESC NULLS LAST, s.language
 -- Dense and full-text candidates, each in its own list, fused by score; formulas are those of fiel.tools.search.fusion.
 WITH scope AS MATERIALIZED (
     -- The shelves that the caller may read, with their sizes.
-    SELECT s.id, s.language, s.seed, n.chunks, n.tokens
+    SELECT s.id, s.audience, s.language, s.seed, n.chunks, n.tokens
     FROM fiel.collections c
     JOIN fiel.shelves s ON s.tenant = c.tenant AND s.collection = c.id
+    JOIN fiel.audiences a ON a.id = s.audience AND a.acl && (SELECT fiel.caller_grants())
     CROSS JOIN LATERAL (
         SELECT sum(chunks) AS chunks, sum(tokens) AS tokens FROM fiel.shelf_counts WHERE shelf = s.id
     ) n
-    WHERE c.tenant = (SELECT fiel.caller_tenant()) AND c.name = %(collection)s
-        AND s.acl && (SELECT fiel.caller_grants()) AND n.chunks > 0
+    WHERE c.tenant = (SELECT fiel.caller_tenant()) AND c.name = %(collection)s AND n.chunks > 0
 ), size AS MATERIALIZED (
     SELECT coalesce(sum(chunks), 0) AS visible FROM scope
 ), near AS MATERIALIZED (
@@ -41,7 +41,7 @@ WITH scope AS MATERIALIZED (
             THEN c.embedding <=> %(vector)s::vector END AS distance
         FROM fiel.chunks c
         WHERE (SELECT visible FROM size) <= %(exact)s
-            AND c.shelf = ANY (ARRAY(SELECT id FROM scope)) AND c.acl && (SELECT fiel.caller_grants())
+            AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
         ORDER BY distance NULLS LAST, c.number
         LIMIT %(depth)s
     )
@@ -54,7 +54,7 @@ WITH scope AS MATERIALIZED (
             FROM fiel.chunks c
             WHERE (SELECT visible FROM size) > %(exact)s
                 AND c.dimensions = $dimensions AND c.model = %(model)s
-                AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE AND c.acl && (SELECT fiel.caller_grants())
+                AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
             ORDER BY c.embedding::halfvec($dimensions) <=> %(vector)s::vector::halfvec($dimensions)
             LIMIT %(depth)s
         ) n
@@ -128,7 +128,7 @@ WITH scope AS MATERIALIZED (
         round((coalesce(CASE WHEN s.high > s.low THEN (f.similarity - s.low) / (s.high - s.low) ELSE f.similarity - s.high + 1
             END, 0) + 2.5 * t.coverage)::numeric / 3.5, 6) AS score
     FROM texts t
-    JOIN fiel.chunks c ON c.number = t.number AND c.acl && (SELECT fiel.caller_grants())
+    JOIN fiel.chunks c ON c.number = t.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
     LEFT JOIN dense d ON d.number = t.number
     CROSS JOIN span s
     CROSS JOIN LATERAL (
@@ -141,5 +141,5 @@ SELECT f.document::text, d.uri, d.title, d.licence, d.trust, f.version::text, f.
     f.end_at AS "end", f.language, f.score::text, f.dense_rank::int, f.text_rank::int,
     round(f.similarity::numeric, 6)::text AS similarity, (SELECT visible FROM size)::bigint AS visible
 FROM (SELECT * FROM fused ORDER BY score DESC, id LIMIT %(k)s) f
-JOIN fiel.documents d ON d.id = f.document AND d.acl && (SELECT fiel.caller_grants())
+JOIN fiel.documents d ON d.id = f.document AND d.audience = ANY (ARRAY(SELECT audience FROM scope))
 ORDER BY f.score DESC, f.id
