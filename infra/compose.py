@@ -42,8 +42,6 @@ from fiel.tools.principal import Principal, local_administrator
 from fiel.tools.search import Passage, SearchRequest
 from fiel.tools.search.postgres import PostgresSearch
 
-KEY_FILE = "keys/ledger.key"
-
 
 def callers(settings: Settings) -> ConfigCallers:
     """Who calls where nobody is authenticated: the local administrator under `FIEL_AUTH=none`, else nobody."""
@@ -54,12 +52,12 @@ def callers(settings: Settings) -> ConfigCallers:
 
 def cipher(settings: Settings) -> keys.Cipher:
     """The ledger's cipher; its key is made at the first start. Raises KeyUnavailable for one that cannot be read."""
-    return keys.Cipher(keys.load_or_create(settings.folder / KEY_FILE))
+    return keys.Cipher(keys.load_or_create(settings.folder / keys.KEY_FILE))
 
 
 async def _key_is_there(settings: Settings, store: PostgresStore) -> None:
     """A lost key stops the start: a new one beside an old ledger would hide that its contents cannot be read."""
-    file = settings.folder / KEY_FILE
+    file = settings.folder / keys.KEY_FILE
     if not file.exists() and await store.keys():
         raise keys.KeyUnavailable(
             "the ledger has entries, but their key file is missing",

@@ -55,6 +55,7 @@ def _checked(settings: Settings, file: Path, key: str | None) -> dict[str, Any]:
         "entries": checker.entries,
         "broken": checker.broken,
         "erased": None,
+        "lost": None,
         "unsealed": None,
         "head": {"seal": checker.last, "hash": checker.prev},
     }
@@ -114,6 +115,8 @@ def _show(value: dict[str, Any]) -> None:
     click.echo(f"{value['entries']} entries, {head['seal']} seals, head {head['hash'][:16] or 'none'}")
     if value["erased"]:
         click.echo(f"contents erased by right: {value['erased']}")
+    if value["lost"]:
+        click.echo(click.style(f"contents whose key is not here: {value['lost']}", fg="yellow"))
     if value["unsealed"]:
         click.echo(f"waiting to be sealed: {value['unsealed']}")
     for one in value["broken"]:

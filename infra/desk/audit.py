@@ -16,6 +16,7 @@ from fiel.infra.desk.operations import trace
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.ledger.export import Part, line, records, verified
 from fiel.infra.ledger.heads import Signer, signer_of
+from fiel.infra.ledger.keys import KEY_FILE, key_names
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.runs.pages import Page, Window, cut, parameters
@@ -70,7 +71,7 @@ async def verify(settings: Settings, database: Database, by: Principal) -> Json:
     signer = signer_of(settings.folder)
     sealing = Sealing(database.system, signer)
     await sealing.drain()
-    value = await verified(database, by, signer)
+    value = await verified(database, by, signer, key_names(settings.folder / KEY_FILE))
     if not value["broken"]:  # a head over a broken chain would vouch for it
         await sealing.sign()
     return value

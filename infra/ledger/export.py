@@ -2,13 +2,14 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from fiel.infra.database.connect import Database
+from fiel.infra.ledger.destroyed import DESTROYING, KeyState, judged
 from fiel.infra.ledger.heads import Head, Signer
 from fiel.infra.ledger.verify import Checker, signed_by, split
 from fiel.tools.principal import Principal
@@ -103,31 +104,38 @@ def _text(body: bytes) -> str:
 _ROWS: dict[str, Callable[..., Json]] = {"runs": _run, "entries": _entry, "frames": _frame, "acts": _act}
 
 
-async def verified(database: Database, by: Principal, signer: Signer) -> Json:
+async def verified(database: Database, by: Principal, signer: Signer, masters: Collection[str]) -> Json:
     """Check the chain of the caller's tenant where it lies.
 
-    `{"entries", "broken": [{"tenant", "run", "seq", "what"}], "erased", "unsealed", "head"}`.
+    `masters`: names of the master keys that are here. `{"entries", "broken": [{"tenant", "run", "seq", "what"}],
+    "erased", "lost", "unsealed", "head"}`.
     """
     checker, unsealed, heads, taken = Checker(signed_by(signer.public)), 0, 0, 0
+    acts: list[Json] = []
     async for one in records(database, by, signer, Part()):
         taken += 1
         if not taken % SLICE:
             await asyncio.sleep(0)  # a service answers others meanwhile
+        acts += [one] if one["t"] == "act" and one["kind"] in DESTROYING else []
         unsealed += one["t"] == "waiting"
         heads = max(heads, one["number"]) if one["t"] == "head" else heads
         checker.take(one)
     async with database.acting(by) as connection:
         values = {"tenant": by.tenant}
-        row = await (await connection.execute(load(__package__, "export.sql")["erased"], values)).fetchone()
+        rows = await (await connection.execute(load(__package__, "export.sql")["keys"], values)).fetchall()
         stored = await (await connection.execute(load(__package__, "export.sql")["heads"], values)).fetchall()
         numbers = {one[0] for one in stored}
     for number in sorted({one.number for one in signer.kept(by.tenant)} - numbers):
         checker.fail("a head that was signed is gone from the database", head=number)
+    contents = judged([KeyState(*row) for row in rows], acts, masters)
+    for run, what in contents.broken:
+        checker.fail(what, run)
     head = {"seal": checker.last, "hash": checker.prev, "signed": heads, "public_key": signer.public}
     return {
         "entries": checker.entries,
         "broken": checker.broken,
-        "erased": row[0] if row else 0,
+        "erased": contents.erased,
+        "lost": contents.lost,
         "unsealed": unsealed,
         "head": head,
     }

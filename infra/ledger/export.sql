@@ -28,6 +28,14 @@ SELECT act::text, tenant, principal, kind, subject, at, hash, body FROM fiel.act
 -- name: heads
 SELECT number, body, signature FROM fiel.heads WHERE tenant = %(tenant)s ORDER BY number
 
--- name: erased
-SELECT count(*) FROM fiel.frames f JOIN fiel.runs r USING (run) JOIN fiel.subject_keys k ON k.id = f.key
- WHERE r.tenant = %(tenant)s AND k.erased IS NOT NULL
+-- name: keys
+-- The keys under which the tenant's contents lie, and what has become of each. `k.id` is NULL for one that the database
+-- does not have: the master key of old contents, or one that is lost.
+SELECT f.key, f.count, f.run::text, k.id IS NOT NULL, k.erased IS NOT NULL, fiel.microseconds(k.erased), k.master
+  FROM (
+       SELECT f.key, count(*), min(f.run::text) AS run FROM fiel.frames f JOIN fiel.runs r USING (run)
+        WHERE r.tenant = %(tenant)s AND f.data <> ''
+        GROUP BY f.key
+       ) f
+  LEFT JOIN fiel.subject_keys k ON k.id = f.key AND k.tenant = %(tenant)s
+ ORDER BY f.key

@@ -18,6 +18,9 @@ from pathlib import Path
 
 from fiel.tools.errors import FielError
 
+KEY_FILE = "keys/ledger.key"
+"""The key of the ledger, in the home folder."""
+
 
 class KeyUnavailable(FielError):
     """A key of the ledger is missing, unreadable or another than the one that the data was encrypted with."""
@@ -71,6 +74,11 @@ def load_or_create(path: Path) -> Key:
         finally:
             draft.unlink()
     return load(path)
+
+
+def key_names(path: Path) -> frozenset[str]:
+    """Names of the keys that a key file holds; none where it is missing. Raises KeyUnavailable for what is no key."""
+    return frozenset({load(path).id}) if path.exists() else frozenset()
 
 
 class _Zstd(threading.local):

@@ -11,3 +11,10 @@ SELECT master, wrapped FROM fiel.subject_keys WHERE id = %s
 UPDATE fiel.subject_keys SET wrapped = NULL, erased = clock_timestamp()
  WHERE tenant = %s AND subject = %s AND wrapped IS NOT NULL
 RETURNING id
+
+-- name: destroy
+UPDATE fiel.subject_keys k
+   SET wrapped = NULL, erased = timestamptz 'epoch' + a.at * interval '1 microsecond'
+  FROM fiel.acts a
+ WHERE a.act = %(act)s AND a.tenant = %(tenant)s
+   AND k.id = ANY (%(keys)s) AND k.tenant = %(tenant)s AND k.wrapped IS NOT NULL

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fiel.infra.ledger.sealing import Sealing
@@ -39,7 +39,9 @@ class Chores:
         lives: Lives,
         reviewing: Reviewing,
         sealing: Sealing,
+        others: Sequence[Callable[[], Awaitable[int]]] = (),
     ) -> None:
+        """`others`: what is done at every look for what has expired."""
         self._engine = engine
         self._assistants = assistants
         self._crons = crons
@@ -47,6 +49,7 @@ class Chores:
         self._lives = lives
         self._reviewing = reviewing
         self.sealing = sealing
+        self._others = others
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -55,6 +58,7 @@ class Chores:
             self._again(EXPIRY, self._expiry.sweep),
             self._again(EXPIRY, self._reviewing.expire),
             self.sealing.run(),
+            *(self._again(EXPIRY, other) for other in self._others),
         )
 
     async def _again(self, every: float, act: Callable[[], Awaitable[int]]) -> None:

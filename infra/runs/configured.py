@@ -5,6 +5,7 @@ from functools import partial
 
 from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.database.connect import Database
+from fiel.infra.erasure.erase import resume
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger import heads
 from fiel.infra.ledger.keys import Cipher, load_or_create
@@ -43,7 +44,9 @@ def engine(
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
     reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
     sealing = Sealing(database.system, _signer(settings))
-    made.chores = Chores(made, assistants, Crons(database, assistants, sealer), expiry, lives, reviewing, sealing)
+    crons = Crons(database, assistants, sealer)
+    others = [partial(resume, database)]
+    made.chores = Chores(made, assistants, crons, expiry, lives, reviewing, sealing, others)
     return made
 
 

@@ -4,6 +4,10 @@ SELECT pg_try_advisory_xact_lock(1718183276, 1)
 -- name: take
 SELECT id, run, key, data FROM fiel.spans WHERE refused = '' ORDER BY id LIMIT %s
 
+-- name: forget
+-- Spans whose key was destroyed go nowhere, whoever still remembers the key.
+DELETE FROM fiel.spans s USING fiel.subject_keys k WHERE k.id = s.key AND k.erased IS NOT NULL
+
 -- name: shipped
 DELETE FROM fiel.spans WHERE id = ANY (%s)
 

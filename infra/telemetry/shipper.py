@@ -21,6 +21,7 @@ from fiel.infra.ledger.postgres import System
 from fiel.infra.ledger.subjects import Keys, OneKey
 from fiel.infra.telemetry.assessments import Assessments
 from fiel.infra.telemetry.mlflow import Mlflow, Refused
+from fiel.infra.telemetry.removals import Removals
 from fiel.tools.errors import Unavailable
 from fiel.tools.sql import load
 
@@ -48,7 +49,10 @@ class _Row:
 
 
 class Shipper:
-    """Ships the spans of one database to one MLflow experiment, and what callers say about their runs."""
+    """Ships the spans of one database to one MLflow experiment, and what callers say about their runs.
+
+    Traces of runs that were erased, it takes away from there.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Shipper:
         self._keys: Keys = OneKey(cipher) if keys is None else keys
         self._mlflow = mlflow
         self._assessments = Assessments(system, self._keys, mlflow)
+        self.removals = Removals(system, mlflow)
         self._sql = load(__package__, "outbox.sql")
         self._poll = poll
         self._longest = longest_pause
@@ -114,6 +119,7 @@ class Shipper:
                     tried = now
                 shipped = await self.ship_once(limit)
                 shipped += await self._assessments.ship_once()
+                shipped += await self.removals.remove_once()
                 pause = self._poll
             except (Unavailable, psycopg.Error) as error:
                 _LOG.warning("spans wait: %s", error)
@@ -148,6 +154,7 @@ class Shipper:
 
     async def _take(self, connection: AsyncConnection[Any], limit: int) -> tuple[list[_Row], dict[int, str]]:
         """The oldest rows, and those among them that cannot be read."""
+        await connection.execute(self._sql["forget"])
         cursor = connection.cursor(binary=True)
         await cursor.execute(self._sql["take"], (limit,))
         rows: list[_Row] = []

@@ -17,7 +17,7 @@ import yaml
 
 from fiel.infra.cli.app import COMMANDS, fiel
 from fiel.infra.cli.service import DRAIN, PORT
-from fiel.infra.compose import KEY_FILE
+from fiel.infra.ledger.keys import KEY_FILE
 from fiel.infra.ledger.keys import load as load_key
 from fiel.infra.settings import PREFIX, Settings, load
 

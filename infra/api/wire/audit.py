@@ -52,6 +52,7 @@ class VerifiedOut(BaseModel):
     broken: list[Json]
     broken_total: int
     erased: int
+    lost: int
     unsealed: int
     head: HeadOut
 

@@ -1,0 +1,49 @@
+"""`fiel erase`: a person's keys are destroyed, their rows and traces removed; the ledger says so and still verifies."""
+
+from functools import partial
+from typing import Any
+
+import click
+
+from fiel.infra.callers import TENANT
+from fiel.infra.cli.command import command
+from fiel.infra.cli.output import Result
+from fiel.infra.settings import Settings
+from fiel.tools.errors import UsageError
+from fiel.tools.principal import local_administrator
+
+
+@command("erase")
+@click.option("--subject", required=True, metavar="USER", help="Whose questions, answers and comments are erased.")
+@click.option("--tenant", default=TENANT, show_default=True, help="Of that user.")
+@click.option("--yes", is_flag=True, help="Do not ask: what is erased cannot be brought back.")
+async def erase(settings: Settings, subject: str, tenant: str, yes: bool, as_json: bool) -> Result:
+    """Erase a person. Interrupted, it goes on when it is called again, or in a service that runs."""
+    from fiel.infra.cli.serve import mlflow
+    from fiel.infra.database.open import open_database
+    from fiel.infra.erasure.erase import erase as erased
+    from fiel.infra.erasure.traces import remove_traces
+
+    _sure(f"Erase everything of {subject} in the tenant {tenant}? It cannot be brought back", yes, as_json)
+    async with open_database(settings, size=3) as database:
+        done = await erased(database, local_administrator(tenant), subject)
+        waiting = await remove_traces(settings, database, partial(mlflow, settings, 0))
+    value = done.plain() | {"traces_waiting": waiting}
+    return Result(value, lambda: _show(value))
+
+
+def _sure(question: str, yes: bool, as_json: bool) -> None:
+    """Ask, unless it was said. Raises UsageError where nobody can be asked."""
+    if yes:
+        return
+    if as_json:
+        raise UsageError("with --json nobody is asked", where="--yes", hint="Say --yes")
+    click.confirm(question, abort=True)
+
+
+def _show(value: dict[str, Any]) -> None:
+    removed = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in value["removed"].items() if count)
+    click.echo(f"{value['subject']}: {value['keys']} keys destroyed; removed: {removed or 'nothing was left'}")
+    click.echo(f"act {value['act']}; `fiel audit verify` tells the contents as erased by right")
+    if value["traces_waiting"]:
+        click.echo(f"{value['traces_waiting']} traces wait for an MLflow server; `fiel up` removes them")

@@ -1,0 +1,75 @@
+"""Contents that cannot be read any more: erased by right, lost, or destroyed by somebody who had no right to.
+
+By right means that an act of the chain names the key, and that the key was destroyed at the time of that act: both are
+one transaction. The chain covers contents as they lie, so it holds in each case.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+DESTROYING = ("erase", "retention")
+"""Kinds of acts that destroy keys; their detail lists them under `keys`."""
+
+
+class KeyState(NamedTuple):
+    """A key under which contents lie."""
+
+    id: str
+    frames: int
+    """How many contents."""
+    run: str
+    """One of the runs."""
+    there: bool
+    """Whether the database knows the key."""
+    erased: bool
+    at: int | None
+    """When it was destroyed, in microseconds."""
+    master: str | None
+    """Name of the key that wraps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What cannot be read, and why."""
+
+    erased: int
+    """Contents whose key was destroyed by right."""
+    lost: int
+    """Contents whose key, or the master key above it, is not here. A backup may have it."""
+    broken: Sequence[tuple[str, str]]
+    """(run, what) where a key was destroyed, or brought back, without right."""
+
+
+def judged(keys: Iterable[KeyState], acts: Iterable[Mapping[str, Any]], masters: Collection[str]) -> Unreadable:
+    """Tell the cases apart. `acts`: records of an export, of the kinds `DESTROYING`."""
+    named = _named(acts)
+    erased = lost = 0
+    broken: list[tuple[str, str]] = []
+    for key in keys:
+        act = named.get(key.id)
+        if act is not None and not key.there:
+            erased += key.frames
+        elif act is not None and not key.erased:
+            broken.append((key.run, f"key {key.id}, which was erased, is back: was the database restored?"))
+        elif key.erased and act != key.at:
+            broken.append((key.run, f"the contents' key {key.id} was destroyed without an act that says so"))
+        elif key.erased:
+            erased += key.frames
+        elif (key.master if key.there else key.id) not in masters:
+            lost += key.frames
+    return Unreadable(erased, lost, broken)
+
+
+def _named(acts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """When acts have destroyed which key. What is no act of fiel's, the chain says."""
+    out: dict[str, int] = {}
+    for act in acts:
+        try:
+            body = orjson.loads(act["body"])
+            out |= {str(key): body["at"] for key in body["detail"].get("keys", ())}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return out
