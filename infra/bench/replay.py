@@ -4,6 +4,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Collection
 from typing import Any
 
 import uvloop
@@ -13,11 +14,10 @@ from fiel.infra.answering import Question, ask
 from fiel.infra.bench.corpus import COLLECTION, questions
 from fiel.infra.bench.graph import READER, instant_house
 from fiel.infra.bench.load import Load, closed
-from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.replay.replays import Replays
 from fiel.infra.replay.stage import Stage
-from fiel.infra.replay.strict import replay
 from fiel.infra.settings import Settings
-from fiel.tools.principal import local_administrator
+from fiel.tools.principal import Principal, local_administrator
 
 RUNS = 300
 ROUNDS = 5
@@ -33,7 +33,8 @@ async def run(runs: int = RUNS, rounds: int = ROUNDS) -> dict[str, Any]:
             begun = time.perf_counter()
             stage = Stage(services)
             made = time.perf_counter() - begun
-            loads = [await _load(recorder, stage, ids) for _ in range(rounds)]
+            replays = Replays(recorder.store, recorder.keys, stage, _everything)
+            loads = [await _load(replays, ids) for _ in range(rounds)]
     return {
         "runs": runs,
         "rounds": rounds,
@@ -46,11 +47,15 @@ async def run(runs: int = RUNS, rounds: int = ROUNDS) -> dict[str, Any]:
     }
 
 
-async def _load(recorder: LedgerRecorder, stage: Stage, ids: list[str]) -> Load:
+async def _everything(principal: Principal, collection: str, documents: Collection[str]) -> frozenset[str]:
+    return frozenset(documents)
+
+
+async def _load(replays: Replays, ids: list[str]) -> Load:
     waiting = iter(ids)
 
     async def one() -> None:
-        value = await replay(recorder.store, recorder.keys, local_administrator(), next(waiting), stage)
+        value = await replays.one(local_administrator(), next(waiting))
         if not value["identical"] or value["live_calls"]:
             raise RuntimeError(f"a replay differs: {value['first_divergence']}")
 

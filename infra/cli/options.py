@@ -19,8 +19,15 @@ def options_of(collection: str, given: Sequence[str]) -> "Options":
     """
     from fiel.graphs.answer.options import Options
 
+    return Options(**{"collection": collection, **options_given(given)})
+
+
+def options_given(given: Sequence[str]) -> dict[str, Any]:
+    """What `--option` was given, by name. Raises UsageError for an unknown name or an impossible value."""
+    from fiel.graphs.answer.options import Options
+
     known = {spec.name: spec for spec in fields(Options)}
-    values: dict[str, str | int] = {"collection": collection}
+    values: dict[str, Any] = {}
     for pair in given:
         name, equals, value = pair.partition("=")
         if name not in known:
@@ -30,7 +37,7 @@ def options_of(collection: str, given: Sequence[str]) -> "Options":
         if not equals:
             raise UsageError(f"option {name} has no value", where="--option", hint=f"Write {name}=VALUE")
         values[name] = _value(known[name], value)
-    return Options(**values)  # type: ignore[arg-type]
+    return values
 
 
 def _value(spec: "Field[Any]", given: str) -> str | int:

@@ -1,5 +1,6 @@
 """Where two entries of the same hop differ, with both values."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -43,3 +44,38 @@ def paths(then: Any, now: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
             yield from paths(a, b, f"{at}[{place}]")
     elif then != now:
         yield at, then, now
+
+
+_NAMES_ONLY = re.compile(r"writes\.(versions\b.*|checked\.policy|policy)|writes\.(.*\.)?verdicts\[\d+\]\.version")
+"""Places that only say which version decided."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def consequences(then: Body, now: Body, value_then: Value, value_now: Value) -> Iterator[dict[str, Any]]:
+    """`{"what", "recorded", "replayed"}` where a hop left something else; versions that are named do not count.
+
+    A digest stands for what it is the digest of, where either side has kept that.
+    """
+    if then["status"] != now["status"]:
+        yield {"what": "status", "recorded": then["status"], "replayed": now["status"]}
+    one, other = then["writes"], now["writes"]
+    for channel in sorted({*one, *other}):
+        if one.get(channel) != other.get(channel):
+            a, b = _read(one.get(channel), value_then), _read(other.get(channel), value_now)
+            yield from _deep(a, b, f"writes.{channel}", value_then, value_now)
+
+
+def _deep(then: Any, now: Any, at: str, value_then: Value, value_now: Value) -> Iterator[dict[str, Any]]:
+    for path, a, b in paths(then, now, at):
+        if _NAMES_ONLY.fullmatch(path):
+            continue
+        if _is_digest(a) and _is_digest(b):
+            inner_a, inner_b = value_then(a), value_now(b)
+            if inner_a is not None and inner_b is not None:
+                yield from _deep(inner_a, inner_b, path, value_then, value_now)
+                continue
+        yield {"what": path, "recorded": a, "replayed": b}
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None

@@ -55,6 +55,8 @@ class Rehearsal:
     live: bool
     """Whether a port may be asked for what the record does not hold."""
     run: Rehearsed
+    name: str
+    """Id of the run as its hops know it: those of a run that others resume had another."""
     prompts: Callable[[str], Any]
     bundles: Mapping[str, Any]
     """Bundles that stand in for those installed, by name."""
@@ -102,7 +104,7 @@ class RehearsalRecorder:
         return [*live.past, *live.entries, *own]
 
     def run_of(self, runtime: Any, config: Any) -> str:
-        return HERE.get().run.row.run
+        return HERE.get().name
 
 
 class RehearsalVault:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fiel.graphs.answer.graph import Graph, build
 from fiel.graphs.answer.options import forbidden
+from fiel.graphs.answer.prompt_files import prompts
 from fiel.graphs.services import Services
 from fiel.infra.callers import ConfigCallers
 from fiel.infra.ledger import effects
@@ -22,6 +23,8 @@ class Stage:
 
     def __init__(self, installed: Services) -> None:
         self.installed = installed
+        self.prompts = installed.prompts or prompts
+        """Prompts by the name of their version, as they are installed."""
         port = _Port("chat", lambda: installed.chat(_chat_name(installed)))
         self.graph: Graph = build(
             Services(

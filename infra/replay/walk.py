@@ -4,14 +4,13 @@ What LangGraph schedules stands in the record, step by step, so that a run that 
 its middle is walked like any other. Each next hop is what the graph's own branch says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from langgraph.graph import END
 
-from fiel.graphs.services import Services
 from fiel.graphs.version import code_version
 from fiel.infra.replay.compare import differences, paths
 from fiel.infra.replay.hops import call, folded, following, values
@@ -24,9 +23,12 @@ CUT = ("cancelled", "error", "withheld")
 """Hops that were cut off from outside: nothing in the record says when, so a replay ends before them."""
 
 
+Pair = tuple["Left | None", "Left | None"]
+
+
 @dataclass(slots=True)
 class Walked:
-    """What a replay found."""
+    """What a strict replay found."""
 
     hops: list[dict[str, Any]] = field(default_factory=list)
     """`{"seq", "node", "status", "diff"}`: status `same`, `differs`, `cut` or `not_reached`."""
@@ -35,6 +37,23 @@ class Walked:
     notes: list[str] = field(default_factory=list)
     """What of then is not installed now."""
     outcome: str | None = None
+    pairs: list[Pair] = field(default_factory=list)
+    """For each of the hops, what it left then and now."""
+
+    def add(self, hop: dict[str, Any], pair: Pair) -> None:
+        """One hop more; the first that differs is the divergence."""
+        self.hops.append(hop)
+        self.pairs.append(pair)
+        if self.first is None and hop["diff"]:
+            self.first = {"hop": hop["node"], **hop["diff"][0]}
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What one hop left: its entry, and the values that it names by digest."""
+
+    body: Mapping[str, Any]
+    value: Callable[[str], Any]
 
 
 async def strict(record: Record, stage: Stage) -> Walked:
@@ -50,20 +69,14 @@ async def strict(record: Record, stage: Stage) -> Walked:
         record.versions,
         live=False,
         run=opened(record, record.options),
-        prompts=prompts_of(stage.installed),
+        name=record.row.run,
+        prompts=stage.prompts,
         bundles={},
     )
     walk = _Walk(stage, one, source)
     with rehearsing(one):
         await walk.through()
     return walk.found
-
-
-def prompts_of(installed: Services) -> Any:
-    """Prompts by name, as they are installed."""
-    from fiel.graphs.answer.prompt_files import prompts
-
-    return installed.prompts or prompts
 
 
 def code_note(record: Record) -> list[str]:
@@ -124,27 +137,27 @@ class _Walk:
         return update
 
     def _compare(self, body: Mapping[str, Any]) -> None:
-        if self.source.missing:
-            self._differs(body, asked(self.source.missing[0]))
-            return
         sealed = self.one.run.entry(body["seq"])
-        if sealed is None:
+        now = Left(orjson.loads(sealed.body), self._replayed) if sealed is not None else None
+        if self.source.missing:
+            self._differs(body, asked(self.source.missing[0]), now)
+        elif now is None:
             self._differs(body, [{"what": "entry", "recorded": body["hop"], "replayed": None}])
-            return
-        now = orjson.loads(sealed.body)
-        diff = differences(body, now, self.record.value, self._replayed) if _facts(now) != _facts(body) else []
-        if diff:
-            self._differs(body, diff)
+        elif _facts(now.body) != _facts(body):
+            self._differs(body, differences(body, now.body, self.record.value, self._replayed), now)
         else:
-            self.found.hops.append({"seq": body["seq"], "node": body["hop"], "status": "same", "diff": []})
+            self._add(body, "same", [], now)
 
-    def _differs(self, body: Mapping[str, Any], diff: list[dict[str, Any]]) -> None:
-        self.found.hops.append({"seq": body["seq"], "node": body["hop"], "status": "differs", "diff": diff})
-        self.found.first = {"hop": body["hop"], **diff[0]}
+    def _differs(self, body: Mapping[str, Any], diff: list[dict[str, Any]], now: Left | None = None) -> None:
+        self._add(body, "differs" if diff else "same", diff, now)
+
+    def _add(self, body: Mapping[str, Any], status: str, diff: list[dict[str, Any]], now: Left | None = None) -> None:
+        hop = {"seq": body["seq"], "node": body["hop"], "status": status, "diff": diff}
+        self.found.add(hop, (Left(body, self.record.value), now))
 
     def _rest(self, place: int, status: str) -> None:
         for one in self.record.entries[place:]:
-            self.found.hops.append({"seq": one.entry.seq, "node": one.entry.hop, "status": status, "diff": []})
+            self._add(one.body, status, [])
 
     def _replayed(self, digest: str) -> Any:
         """A content of the replay, or of the record where both have it."""

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +16,7 @@ from fiel.graphs.answer.graph import Graph, build
 from fiel.graphs.answer.options import Options
 from fiel.graphs.services import Services
 from fiel.infra.callers import KEY, ConfigCallers
+from fiel.infra.ledger import effects
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.store import MemoryStore
@@ -230,3 +231,21 @@ async def house() -> Any:
     )
     yield House(models, policies, store, recorder, build(services, InMemorySaver()), services)
     await recorder.close()
+
+
+@pytest.fixture
+def recorded(house: House) -> House:
+    """The house, its ports recorded."""
+    models, services = house.models, house.services
+    house.services = replace(
+        services,
+        chats={"test": effects.RecordedChat(models)},
+        embed=effects.RecordedEmbedder(models),
+        guard=effects.RecordedGuard(models),
+        judge=effects.RecordedJudge(models),
+        rerank=effects.RecordedReranker(models),
+        search=effects.RecordedSearch(models),
+        policies=effects.RecordedPolicies(house.policies),
+    )
+    house.graph = build(house.services, InMemorySaver())
+    return house

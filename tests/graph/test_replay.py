@@ -1,48 +1,37 @@
 """Strict replay: the same bytes from the record alone, and the first divergence named at its hop."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
-from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
-from fiel.infra.ledger import effects
 from fiel.infra.replay import record as records
+from fiel.infra.replay.replays import UNCHANGED, Replays
 from fiel.infra.replay.stage import Stage
-from fiel.infra.replay.strict import replay
+from fiel.infra.replay.whatif import Change
 from fiel.nodes.prompts import Prompts
 from fiel.tools.errors import DatabaseUnavailable, NotPermitted
 from fiel.tools.principal import Principal, local_administrator
 from tests.graph.conftest import READER, House, hanging, raising
 
 
-@pytest.fixture
-def recorded(house: House) -> House:
-    """The house, its ports recorded."""
-    models, services = house.models, house.services
-    house.services = replace(
-        services,
-        chats={"test": effects.RecordedChat(models)},
-        embed=effects.RecordedEmbedder(models),
-        guard=effects.RecordedGuard(models),
-        judge=effects.RecordedJudge(models),
-        rerank=effects.RecordedReranker(models),
-        search=effects.RecordedSearch(models),
-        policies=effects.RecordedPolicies(house.policies),
-    )
-    house.graph = build(house.services, InMemorySaver())
-    return house
+def replays(house: House, readable: Collection[str] | None = ("d1",)) -> Replays:
+    """Replays over the house; auditors may read the documents named, None: not even the collection."""
+
+    async def sight(principal: Principal, collection: str, documents: Collection[str]) -> frozenset[str] | None:
+        return None if readable is None else frozenset(documents) & frozenset(readable)
+
+    return Replays(house.store, house.recorder.keys, Stage(house.services), sight)
 
 
-async def again(house: House, run: str) -> dict[str, Any]:
+async def again(house: House, run: str, change: Change = UNCHANGED) -> dict[str, Any]:
     """The replay of `run`, with every model of the house broken: nothing may ask one."""
     await house.recorder.writer.drain()
     house.models.faults = dict.fromkeys(("embed", "collection", "search", "rerank", "chat", "judge", "guard"), raising)
-    return await replay(house.store, house.recorder.keys, local_administrator(), run, Stage(house.services))
+    return await replays(house).one(local_administrator(), run, change)
 
 
 async def unanswered() -> Any:
@@ -162,7 +151,7 @@ async def test_a_changed_chunk_in_the_record_is_named(recorded: House, monkeypat
         }
         return replace(found, contents=contents)
 
-    monkeypatch.setattr("fiel.infra.replay.strict.load", altered)
+    monkeypatch.setattr("fiel.infra.replay.replays.load", altered)
     value = await again(recorded, run)
     assert value["first_divergence"]["hop"] == "retrieve"
     assert "saxophone" in str(value["first_divergence"]["replayed"])
@@ -179,21 +168,36 @@ async def test_a_broken_chain_is_not_replayed(recorded: House) -> None:
 async def test_only_auditors_and_administrators_of_the_tenant_replay(recorded: House) -> None:
     run = str(uuid.uuid4())
     await recorded.ask(run=run)
-    store, keys = recorded.store, recorded.recorder.keys
     with pytest.raises(NotPermitted):
-        await replay(store, keys, READER, run, Stage(recorded.services))
+        await replays(recorded).one(READER, run)
     foreign = Principal("elsewhere", "eve", frozenset(), frozenset({"auditor"}))
     with pytest.raises(records.RunNotFound):
-        await replay(store, keys, foreign, run, Stage(recorded.services))
+        await replays(recorded).one(foreign, run)
 
 
-async def test_an_auditor_sees_where_it_differs_and_no_text(recorded: House, monkeypatch: pytest.MonkeyPatch) -> None:
+AUDITOR = Principal("default", "eve", frozenset(), frozenset({"auditor"}))
+
+
+async def test_an_auditor_sees_codes_of_every_run_and_texts_where_a_grant_says_so(
+    recorded: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = str(uuid.uuid4())
     await recorded.ask(run=run)
-    auditor = Principal("default", "eve", frozenset(), frozenset({"auditor"}))
+    before = Prompts.answer
+
+    def changed(self: Prompts, *args: Any) -> Any:
+        return before(replace(self, answer_template=self.answer_template.replace(" the ", " this ", 1)), *args)
+
+    monkeypatch.setattr(Prompts, "answer", changed)
+    masked = {"hop": "generate", "what": "request chat.turns", "recorded": None, "replayed": None, "masked": True}
+    for readable in ((), None):
+        value = await replays(recorded, readable).one(AUDITOR, run)
+        assert value["first_divergence"] == masked
+        assert "xylophone" not in str(value)
+    assert (await replays(recorded).one(AUDITOR, run))["first_divergence"]["recorded"] is not None
+    monkeypatch.undo()
     monkeypatch.setattr(type(recorded.models), "threshold", lambda self, language: 0.95)
-    value = await replay(recorded.store, recorded.recorder.keys, auditor, run, Stage(recorded.services))
+    value = await replays(recorded, ()).one(AUDITOR, run)
     assert value["first_divergence"] == {
-        "hop": "rerank", "what": "writes.reason", "recorded": None, "replayed": None, "masked": True
+        "hop": "rerank", "what": "writes.reason", "recorded": "", "replayed": "nothing_relevant"
     }  # fmt: skip
-    assert "nothing_relevant" not in str(value)

@@ -1,0 +1,33 @@
+"""Replays as auditors ask for them: each is an act of the ledger, whatever it finds."""
+
+from typing import TYPE_CHECKING, Any
+
+from fiel.infra.ledger.acts import Act, record
+from fiel.infra.replay.replays import Replays
+from fiel.infra.replay.sight import sight_of
+from fiel.infra.replay.stage import Stage
+from fiel.infra.replay.whatif import Change
+from fiel.tools.principal import Principal
+
+if TYPE_CHECKING:
+    from fiel.infra.compose import House
+
+
+def replays_of(house: "House") -> Replays:
+    """Replays over the ledger of `house`, with its models, bundles and prompts."""
+    recorder = house.recorder
+    return Replays(recorder.store, recorder.keys, Stage(house.services), sight_of(house.corpus.database))
+
+
+async def replayed(house: "House", by: Principal, run: str, change: Change) -> dict[str, Any]:
+    """One replay and its act. Raises as `Replays.one` does; what raises leaves no act, and has shown nothing."""
+    value = await replays_of(house).one(by, run, change)
+    detail = {
+        "mode": value["mode"],
+        "identical": value["identical"],
+        "changes": change.plain(),
+        "live_calls": value["live_calls"],
+    }
+    async with house.corpus.database.acting(by) as connection:
+        await record(connection, Act(by, "replay", value["run"], detail))
+    return value

@@ -1,0 +1,77 @@
+"""What somebody may see of a replay: auditors read passages, and what follows from them, only where a grant says so.
+
+Codes, scores and versions are shown to every auditor. Texts are shown where the auditor may read each document that the
+run has seen, then or in the replay; of other runs, only the passages of documents that he may read.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from fiel.infra.replay.record import Record
+from fiel.infra.replay.walk import Left, Pair, Walked
+from fiel.tools.principal import Principal
+
+Sight = Callable[[Principal, str, Collection[str]], Awaitable[frozenset[str] | None]]
+"""`(who, collection, documents)`: which of the documents that caller may read now; None where the collection is none
+that the caller may see."""
+
+_CODES = re.compile(
+    r"(status|hop|next hop|entry|attempt|edited|gone|request check\.bundle|effects\b.*"
+    r"|(writes|decision|reads|left)\.(reason|failure|outcome|relevance|relevant|attempt|usage|versions|policy|language)\b.*"
+    r"|(writes|decision)\.verdicts\[\d+\]\.(check|stage|version|action|score|threshold|reason)"
+    r"|(writes|decision)\.judgement\.(labels|scores|answered|satisfied)\b.*"
+    r"|(writes|decision)\.(checked\.action|review\.status|review\.reason|review\.stage))"
+)
+"""Places that hold no text of anybody."""
+_PASSAGE = re.compile(r"writes\.passages\[(\d+)\].*")
+
+
+async def masked(
+    sight: Sight, principal: Principal, record: Record, found: Walked, value: dict[str, Any]
+) -> dict[str, Any]:
+    """`value` without the texts that `principal` may not read; where any is missing, it says `"masked": true`."""
+    if principal.may("administrator"):
+        return value
+    seen = set(_documents(found, record))
+    readable = await sight(principal, record.options.collection, seen)
+    if readable is not None and seen <= readable:
+        return value
+    may = readable or frozenset()
+    hops = [
+        {**hop, "diff": [_shown(diff, pair, may) for diff in hop["diff"]]}
+        for hop, pair in zip(value["hops"], found.pairs, strict=True)
+    ]
+    first = next(({"hop": hop["node"], **hop["diff"][0]} for hop in hops if hop["diff"]), None)
+    return {**value, "hops": hops, "first_divergence": first, "masked": True}
+
+
+def _documents(found: Walked, record: Record) -> Iterator[str]:
+    """Every document of which a passage stood in the state, then or now."""
+    bodies = [Left(one.body, record.value) for one in (*record.origin.entries, *record.entries)]
+    for left in (*bodies, *(one for pair in found.pairs for one in pair if one is not None)):
+        for part in ("reads", "writes"):
+            if digest := left.body[part].get("passages"):
+                yield from (passage["document"] for passage in left.value(digest) or ())
+    if digest := record.entries[0].entry.reads.get("passages"):
+        yield from (passage["document"] for passage in record.value(digest) or ())
+
+
+def _shown(diff: Mapping[str, Any], pair: Pair, readable: Collection[str]) -> dict[str, Any]:
+    """A difference with its values, or its place alone, down to the channel."""
+    if _CODES.fullmatch(diff["what"]):
+        return dict(diff)
+    if (passage := _PASSAGE.fullmatch(diff["what"])) and _at(pair, int(passage[1])) <= set(readable):
+        return dict(diff)
+    place = ".".join(diff["what"].split("[")[0].split(".")[:2])
+    return {"what": place, "recorded": None, "replayed": None, "masked": True}
+
+
+def _at(pair: Pair, index: int) -> set[str | None]:
+    """The documents whose passages stand at that place then and now; None where there is none."""
+    found: set[str | None] = set()
+    for left in pair:
+        digest = left.body["writes"].get("passages") if left is not None else None
+        passages = left.value(digest) if left is not None and digest else []
+        found.add(passages[index]["document"] if index < len(passages) else None)
+    return found

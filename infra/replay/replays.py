@@ -1,0 +1,99 @@
+"""Replays for whoever may: of one run, strict or under a change, in the shape of the interfaces."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fiel.graphs.answer.options import Options, forbidden
+from fiel.infra.ledger.store import Store
+from fiel.infra.ledger.subjects import Keys
+from fiel.infra.replay.masks import Sight, masked
+from fiel.infra.replay.record import Record, load
+from fiel.infra.replay.stage import Stage
+from fiel.infra.replay.walk import Walked, strict
+from fiel.infra.replay.whatif import KINDS, Change, Replayed, counterfactual
+from fiel.infra.telemetry.trace import RunNotFound
+from fiel.tools.errors import NotPermitted, UsageError
+from fiel.tools.principal import Principal
+
+UNCHANGED = Change()
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """Replays the runs of a ledger on a stage."""
+
+    store: Store
+    keys: Keys
+    stage: Stage
+    sight: Sight
+    """Which documents somebody may read now."""
+
+    async def one(self, principal: Principal, run: str, change: Change = UNCHANGED) -> dict[str, Any]:
+        """Replay a run of the caller's tenant, as that caller may see it.
+
+        Raises NotPermitted, RunNotFound, UsageError, NotReplayable, KeyUnavailable, DatabaseUnavailable.
+        """
+        self.check(principal, change)
+        record = await load(self.store, self.keys, run)
+        if record.row.tenant != principal.tenant:
+            raise RunNotFound("no such run", where=record.row.run)
+        if change.strict:
+            found: Walked = await strict(record, self.stage)
+        else:
+            found = await counterfactual(record, self.stage, change)
+        value = shaped(record, found, change)
+        return await masked(self.sight, principal, record, found, value)
+
+    def check(self, principal: Principal, change: Change) -> None:
+        """Whether this caller may ask for this change. Raises NotPermitted, UsageError, PolicyError."""
+        if not principal.may("administrator", "auditor"):
+            raise NotPermitted("replays are for administrators and auditors", where="replay")
+        if unknown := sorted(change.again - set(KINDS)):
+            raise UsageError(
+                f"{unknown[0]!r} cannot be asked again", where="again", hint=f"There are: {', '.join(KINDS)}"
+            )
+        known = {spec.name for spec in fields(Options)}
+        if unknown := sorted(set(change.options) - known):
+            raise UsageError(
+                f"there is no option {unknown[0]!r}", where="options", hint=f"There are: {', '.join(known)}"
+            )
+        options = Options(**change.options)
+        if (wrong := forbidden(options, frozenset({"administrator"}))) is not None:
+            raise UsageError(f"option {wrong} cannot have this value", where="options")
+        installed = self.stage.installed
+        if "chat" in change.options:
+            installed.chat(options.chat)
+        if "prompt" in change.options:
+            self.stage.prompts(options.prompt)
+        if "policy" in change.options:
+            installed.policies.bundle(options.policy)
+
+
+def shaped(record: Record, found: Walked, change: Change) -> dict[str, Any]:
+    """The replay as one JSON value."""
+    entries = [*record.origin.entries, *record.entries]
+    value: dict[str, Any] = {
+        "run": record.row.run,
+        "mode": "strict" if change.strict else "counterfactual",
+        "identical": found.first is None,
+        "first_divergence": found.first,
+        "hops": found.hops,
+        "outcome": {"recorded": _last(entries, "outcome"), "replayed": found.outcome},
+        "notes": found.notes,
+        "live_calls": 0,
+    }
+    if isinstance(found, Replayed):
+        value |= {
+            "identical": found.first is None and not found.refused,
+            "changes": change.plain(),
+            "reason": {"recorded": _last(entries, "reason"), "replayed": found.reason or None},
+            "live_calls": found.live_calls,
+            "refused": found.refused or None,
+        }
+    return value
+
+
+def _last(entries: Any, channel: str) -> str | None:
+    """The last of a decision's values that is not empty."""
+    values = (one.entry.decision.get(channel) for one in reversed(entries))
+    return next((str(value) for value in values if value), None)
