@@ -1,4 +1,4 @@
-"""Vectors and cross-encoder scores on disk, so that an evaluation embeds and scores each text once."""
+"""Vectors, cross-encoder scores and answers on disk, so that an evaluation asks each model each thing once."""
 
 import hashlib
 import pickle
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fiel.tools.chat import Chat, ChatRequest, Completion
 from fiel.tools.embed import Embedder, Vector
 from fiel.tools.rerank.cross_encoder import PairScorer
 
@@ -101,3 +102,29 @@ class CachedEmbedder:
         vectors = await self._inner.passages(list(missing.values()))
         self._store.values.update(zip(missing, vectors, strict=True))
         return [np.asarray(self._store.values[key], dtype=np.float32) for key in keys]
+
+
+class CachedChat:
+    """A chat model that remembers on disk what it wrote on which prompt."""
+
+    def __init__(self, inner: Chat, store: Store) -> None:
+        self._inner = inner
+        self._store = store
+
+    @property
+    def version(self) -> str:
+        return self._inner.version
+
+    @property
+    def writes(self) -> bool:
+        return self._inner.writes
+
+    async def complete(self, request: ChatRequest) -> Completion:
+        """As the model itself; written to the disk at once, since it may have taken a minute."""
+        turns = [part for turn in request.turns for part in (turn.role, turn.content)]
+        key = _key(self.version, "chat", str(request.max_tokens), *turns)
+        if key not in self._store.values:
+            self._store.values[key] = await self._inner.complete(request)
+            self._store.save()
+        found: Completion = self._store.values[key]
+        return found
