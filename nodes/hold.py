@@ -28,7 +28,7 @@ class Hold:
 
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         run = self.recorder.run_of(runtime, config)
-        due = state["review"]
+        due, bundle = state["review"], bundle_of(self.policies, state)
         case = Case(
             run=run,
             stage=due["stage"],
@@ -38,12 +38,15 @@ class Hold:
             collection=runtime.context.collection,
             language=state["language"],
             dossier=await self._dossier(run, state),
+            roles=bundle.review.roles,
+            hours=bundle.review.hours,
+            own=bundle.review.own,
         )
         review = await self.reviews.ask(config, case)
         if review is None:
             return {"reason": "review_unavailable"}
         shown = await self.vault.put(run, dict(case.dossier))
-        words = bundle_of(self.policies, state).message(PENDING, state["language"])
+        words = bundle.message(PENDING, state["language"])
         return {
             "review": {**due, "status": "asked", "id": review, "shown": shown},
             "outcome": PENDING,

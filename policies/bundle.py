@@ -13,6 +13,7 @@ from fiel.policies.examples import example_of, prove
 from fiel.policies.located import Located, read
 from fiel.policies.overrides import KEYS as OVERRIDE_KEYS
 from fiel.policies.overrides import Override, parse, relaxable
+from fiel.policies.terms import SILENT, Terms, terms_of
 from fiel.tools.errors import PolicyError
 
 DEFAULT_LIMIT_MS = 2_000
@@ -59,7 +60,18 @@ def read_file(file: Path | str, bundles: Mapping[str, PolicyBundle]) -> PolicyBu
     return _bundle(document, bundles[base] if base else None)
 
 
-_KEYS = ("name", "description", "extends", "limit_ms", "checks", "messages", "examples", "overrides", "relaxable")
+_KEYS = (
+    "name",
+    "description",
+    "extends",
+    "limit_ms",
+    "checks",
+    "messages",
+    "examples",
+    "overrides",
+    "relaxable",
+    "review",
+)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -132,8 +144,9 @@ def _bundle(document: Located, base: PolicyBundle | None) -> PolicyBundle:
         base.relaxable if base else None,
         {entry.id for entry in entries} - {entry.id for entry in base.entries if base} if base else set(),
     )
-    overrides = _overrides(document, base, entries, marked, limit)
-    return assembled(name, description, base, entries, messages, examples, document.file, overrides, marked)
+    review = terms_of(keys.get("review"), base.review if base else SILENT, alone=base is None)
+    overrides = _overrides(document, base, entries, marked, review, limit)
+    return assembled(name, description, base, entries, messages, examples, document.file, overrides, marked, review)
 
 
 def _overrides(
@@ -141,6 +154,7 @@ def _overrides(
     base: PolicyBundle | None,
     entries: tuple[Entry, ...],
     marked: Mapping[str, tuple[str, ...]],
+    review: Terms,
     limit: int,
 ) -> tuple[Override, ...]:
     """The overrides of a bundle: its base's, which it cannot leave out, and its own."""
@@ -160,7 +174,7 @@ def _overrides(
         own = item.mapping(*OVERRIDE_KEYS)
         words = _words(own["messages"]) if "messages" in own else {}
         examples = _examples(own)
-        override = parse(item, by_id, marked, lambda one: entry_of(one, limit), must_tighten, words, examples)
+        override = parse(item, by_id, marked, lambda one: entry_of(one, limit), must_tighten, words, examples, review)
         if override.id in found:
             raise item.error(f"there is an override {override.id!r} already", "Choose another id")
         found[override.id] = override

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fiel.policies.checks import Check
 from fiel.policies.overrides import MARK, Override, combined
 from fiel.policies.rules import Band, Rule
+from fiel.policies.terms import SILENT, Terms
 from fiel.policies.types import STAGES, Stage
 from fiel.policies.version import version_of
 from fiel.tools.errors import PolicyError
@@ -55,6 +56,8 @@ class PolicyBundle:
     overrides: tuple[Override, ...] = ()
     relaxable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Check to the roles for which an override may relax it."""
+    review: Terms = SILENT
+    """Who decides what the bundle wants reviewed, and in which time."""
 
     def overriding(self, collection: str, roles: Collection[str]) -> tuple[str, ...]:
         """Ids of the overrides that hold for a run over `collection` by a caller with `roles`, in the file's order."""
@@ -70,8 +73,10 @@ class PolicyBundle:
             for language, found in override.messages.items():
                 words.setdefault(language, {}).update(found)
         name = f"{self.name}{MARK}{'+'.join(override.id for override in chosen)}"
-        entries = combined(self.entries, chosen)
-        return assembled(name, self.description, self, entries, words, (), self.file, (), {})
+        entries, review = combined(self.entries, chosen), self.review
+        for override in chosen:
+            review = review.and_those(override.review)
+        return assembled(name, self.description, self, entries, words, (), self.file, (), {}, review)
 
     def satisfies(self, least: str) -> bool:
         """Whether this bundle is `least` or extends it."""
@@ -100,10 +105,11 @@ def assembled(
     file: str,
     overrides: tuple[Override, ...],
     marked: Mapping[str, tuple[str, ...]],
+    review: Terms,
 ) -> PolicyBundle:
     """The bundle of those parts, with its rules and its version; `base` is the bundle that it extends or varies."""
     lineage = (name, *(base.lineage if base else ()))
-    version = version_of(name, base, entries, messages, overrides, marked)
+    version = version_of(name, base, entries, messages, overrides, marked, review)
     rules: dict[Stage, tuple[Rule, ...]] = {
         stage: tuple(
             Rule(e.id, e.check, stage, e.stages[stage], e.limit_ms / 1000, version)
@@ -119,5 +125,5 @@ def assembled(
                 seen.setdefault(rule.id, rule)
     return PolicyBundle(
         name, description, lineage, entries, messages, examples, version, file, rules, tuple(seen.values()), overrides,
-        marked,
+        marked, review,
     )  # fmt: skip

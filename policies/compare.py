@@ -7,7 +7,9 @@ from typing import Any, Literal
 from fiel.policies.bundled import PolicyBundle
 from fiel.policies.describe import show_bundle
 
-Kind = Literal["version", "check", "threshold", "action", "parameter", "limit", "message", "order", "override"]
+Kind = Literal[
+    "version", "check", "threshold", "action", "parameter", "limit", "message", "order", "override", "review"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ def _kind(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Kin
     parts = path.split(".")
     if parts[0] in ("overrides", "relaxable"):
         return "override"
+    if parts[0] == "review":
+        return "review"
     if parts[0] != "checks":
         return "message" if parts[0] == "messages" else "order" if parts[0] == "order" else "version"
     if len(parts) == 2:
@@ -59,6 +63,7 @@ def _flat(bundle: PolicyBundle) -> dict[str, Any]:
         for stage, bands in entry["stages"].items():
             flat |= {f"{path}.stages.{stage}.{action}": threshold for action, threshold in bands.items()}
         flat |= {f"{path}.with.{name}": value for name, value in entry["with"].items()}
+    flat |= {f"review.{name}": value for name, value in shown["review"].items()}
     flat |= {f"relaxable.{check}": list(roles) for check, roles in bundle.relaxable.items()}
     for override in bundle.overrides:
         inside = bundle.variant([override.id])

@@ -17,6 +17,7 @@ def show_bundle(bundle: PolicyBundle) -> dict[str, Any]:
         "file": bundle.file,
         "checks": [_entry(entry) for entry in bundle.entries],
         "messages": {language: dict(words) for language, words in bundle.messages.items()},
+        "review": bundle.review.plain(),
         "examples": len(bundle.examples),
     }
 

@@ -61,6 +61,11 @@ class Located:
             raise self.error(f"must lie between {least:g} and {most:g}")
         return float(self.value)
 
+    def boolean(self) -> bool:
+        if not isinstance(self.value, bool):
+            raise self.error("must be true or false")
+        return self.value
+
     def among(self, known: tuple[str, ...]) -> str:
         value = self.text()
         if value not in known:

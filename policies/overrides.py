@@ -10,13 +10,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from fiel.policies.located import Located
+from fiel.policies.terms import SILENT, Terms, terms_of
 from fiel.tools.errors import PolicyError
 from fiel.tools.principal import ROLES
 
 if TYPE_CHECKING:
     from fiel.policies.bundled import Entry, Example
 
-KEYS = ("id", "collections", "roles", "checks", "messages", "examples")
+KEYS = ("id", "collections", "roles", "checks", "messages", "examples", "review")
 MARK = ":"
 """Stands between the name of a bundle and the ids of the overrides of a variant; no bundle's name has one."""
 
@@ -32,6 +33,7 @@ class Override:
     tightening: tuple["Entry", ...]
     relaxing: tuple["Entry", ...]
     messages: Mapping[str, Mapping[str, str]]
+    review: Terms = SILENT
     examples: tuple["Example", ...] = ()
     """What the bundle that wrote it must decide with it alone; a bundle that extends that one need not."""
 
@@ -94,8 +96,12 @@ def parse(
     must_tighten: Callable[[Located, "Entry", "Entry"], None],
     messages: Mapping[str, Mapping[str, str]],
     examples: tuple["Example", ...],
+    review: Terms,
 ) -> Override:
-    """One override; `marked` says which checks may be relaxed for whom. Raises PolicyError."""
+    """One override; `marked` says which checks may be relaxed for whom, `review` are the terms of the bundle.
+
+    Raises PolicyError.
+    """
     keys = located.mapping(*KEYS)
     if "id" not in keys:
         raise located.error("the key 'id' is missing")
@@ -108,6 +114,7 @@ def parse(
     roles = tuple(role.among(ROLES) for role in keys["roles"].items()) if "roles" in keys else ()
     if not collections and not roles:
         raise located.error("holds for nobody", "Name at least one collection or role")
+    own = terms_of(keys["review"], review, alone=False) if "review" in keys else SILENT
     tightening, relaxing = [], []
     seen: set[str] = set()
     for item in keys["checks"].items() if "checks" in keys else ():
@@ -124,7 +131,7 @@ def parse(
             if not roles or not same or not set(roles) <= set(marked.get(entry.id, ())):
                 raise
             relaxing.append(entry)
-    return Override(name, collections, roles, tuple(tightening), tuple(relaxing), messages, examples)
+    return Override(name, collections, roles, tuple(tightening), tuple(relaxing), messages, own, examples)
 
 
 def canonical(override: Override, entry: Callable[["Entry"], Any]) -> dict[str, Any]:
@@ -136,4 +143,5 @@ def canonical(override: Override, entry: Callable[["Entry"], Any]) -> dict[str, 
         "tightening": [entry(one) for one in override.tightening],
         "relaxing": [entry(one) for one in override.relaxing],
         "messages": {language: dict(words) for language, words in override.messages.items()},
+        "review": override.review.canonical(),
     }

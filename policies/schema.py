@@ -10,6 +10,7 @@ from typing import Any
 from fiel.policies.checks import CHECKS, Check
 from fiel.policies.entries import ACTIONS
 from fiel.policies.examples import FACTS
+from fiel.policies.terms import MOST_HOURS
 from fiel.policies.types import STAGES
 from fiel.tools.principal import ROLES
 
@@ -34,6 +35,7 @@ def schema() -> dict[str, Any]:
                 "examples": {"type": "array", "items": _example()},
                 "overrides": {"type": "array", "items": _override()},
                 "relaxable": {"type": "object", "additionalProperties": _ROLES},
+                "review": _review(),
             },
             "name",
         ),
@@ -60,9 +62,15 @@ def _override() -> dict[str, Any]:
     properties = {
         "id": _TEXT, "collections": {"type": "array", "items": _TEXT, "minItems": 1}, "roles": _ROLES,
         "checks": _checks(), "messages": _messages(), "examples": {"type": "array", "items": _example()},
+        "review": _review(),
     }  # fmt: skip
     either = [{"required": ["collections"]}, {"required": ["roles"]}]
     return {**_mapping(properties, "id"), "oneOf": either}
+
+
+def _review() -> dict[str, Any]:
+    hours = {"type": "number", "minimum": 0.01, "maximum": MOST_HOURS}
+    return {**_mapping({"roles": _ROLES, "hours": hours, "self": {"type": "boolean"}}), "minProperties": 1}
 
 
 def _entry(name: str, kind: type[Check]) -> dict[str, Any]:

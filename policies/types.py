@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from fiel.policies.terms import Terms
+
 Stage = Literal["input", "context", "output", "tool"]
 STAGES: tuple[Stage, ...] = ("input", "context", "output", "tool")
 
@@ -67,6 +69,11 @@ class Bundle(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def review(self) -> Terms:
+        """Who decides what the bundle wants reviewed."""
+        ...
 
     @property
     def version(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiel.policies.heads import hash_of
 from fiel.policies.overrides import Override, canonical
+from fiel.policies.terms import Terms
 from fiel.tools.canonical import digest, digest_of
 from fiel.tools.canonical import score as decimal
 from fiel.tools.errors import PolicyError
@@ -21,6 +22,7 @@ _SHARED = (
     "fiel.policies.mask",
     "fiel.policies.overrides",
     "fiel.policies.rules",
+    "fiel.policies.terms",
     "fiel.policies.types",
 )
 """Modules whose source decides in every bundle."""
@@ -42,6 +44,7 @@ def version_of(
     messages: Mapping[str, Mapping[str, str]],
     overrides: tuple[Override, ...],
     marked: Mapping[str, tuple[str, ...]],
+    review: Terms,
 ) -> str:
     return digest_of(
         {
@@ -53,6 +56,7 @@ def version_of(
             "messages": {language: dict(words) for language, words in messages.items()},
             "overrides": [canonical(override, _canonical) for override in overrides],
             "relaxable": {check: sorted(roles) for check, roles in marked.items()},
+            "review": review.canonical(),
         }
     )
 

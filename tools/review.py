@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from uuid import UUID, uuid5
 
-from fiel.tools.principal import Principal
+from fiel.tools.principal import Principal, Role
 
 Decided = Literal["approve", "edit", "reject", "expire"]
 """`expire`: nobody decided in time."""
@@ -32,6 +32,13 @@ class Case:
     language: str
     dossier: Mapping[str, Any]
     """What the reviewer sees: `{"question", "draft", "parts", "verdicts"}`; spans of verdicts count in `parts`."""
+
+    roles: frozenset[Role] | None = None
+    """Who may decide; None: those of the settings, empty: nobody."""
+    hours: float | None = None
+    """How long they have; None: as the settings say."""
+    own: bool | None = None
+    """Whether who asked may decide; None: as the settings say."""
 
     @property
     def id(self) -> str:
@@ -61,7 +68,7 @@ class Reviews(Protocol):
     """Raises DatabaseUnavailable."""
 
     async def ask(self, config: Mapping[str, Any], case: Case) -> str | None:
-        """Ask for a review; its id. None where nobody can be asked: a run without a thread that lasts."""
+        """Ask for a review; its id. None where nobody can be asked: no role, or a run without a thread that lasts."""
         ...
 
     async def ruling(self, principal: Principal, review: str) -> Ruling | None:
@@ -87,6 +94,8 @@ class MemoryReviews:
         self._rulings: dict[str, Ruling] = {}
 
     async def ask(self, config: Mapping[str, Any], case: Case) -> str | None:
+        if case.roles is not None and not case.roles:
+            return None
         self.cases.setdefault(case.id, (config["configurable"]["fiel_principal"], case))
         return case.id
 

@@ -55,6 +55,9 @@ class Waiting:
     decided_by: str | None
     decided_at: datetime | None
     why: str | None
+    roles: Sequence[str] | None = None
+    """Who may decide, where the bundle says it."""
+    own: bool | None = None
     dossier: dict[str, Any] | None = None
 
 
@@ -72,7 +75,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Who may review."""
+    """Who may review where the bundle does not say it."""
 
     roles: frozenset[Role]
     own: bool = False
@@ -106,16 +109,15 @@ class Reviewing:
         self._sql = load(__package__, "reviews.sql")
 
     async def list(self, principal: Principal, status: str | None, window: Window) -> Page[Waiting]:
-        """What waits in the caller's tenant, or was decided; without dossiers. Raises NotPermitted."""
-        self._may(principal)
-        values = {"tenant": principal.tenant, "status": status} | parameters(window)
+        """What the caller may decide, or could have, in their tenant; without dossiers."""
+        roles = {"usual": sorted(self._rules.roles), "mine": sorted(principal.roles)}
+        values = {"tenant": principal.tenant, "status": status} | roles | parameters(window)
         async with self._database.acting(principal) as connection:
             rows = await fetch(connection, self._sql["list"], values)
         return cut([self._opened(row) for row in rows], window)
 
     async def get(self, principal: Principal, review_id: UUID) -> Waiting:
         """One review with what the reviewer must see; looking is an act. Raises NotPermitted, NotFound."""
-        self._may(principal)
         async with self._database.acting(principal) as connection:
             row = await one(connection, self._sql["get"], _key(principal, review_id))
             found = await self._seen(principal, row, review_id)
@@ -128,7 +130,6 @@ class Reviewing:
         Raises NotPermitted, NotFound, BadRequest, Conflict where it is decided already, too late, about something else,
         or where nobody waits for it any more.
         """
-        self._may(principal)
         async with self._database.acting(principal) as connection:
             row = await one(connection, self._sql["lock"], _key(principal, review_id))
             found = await self._seen(principal, row, review_id)
@@ -164,18 +165,21 @@ class Reviewing:
 
     # Parts
 
-    def _may(self, principal: Principal) -> None:
-        if not principal.may(*self._rules.roles):
-            wanted = ", ".join(sorted(self._rules.roles))
+    def _may(self, principal: Principal, found: Waiting) -> None:
+        roles = self._rules.roles if found.roles is None else found.roles
+        if principal.roles.isdisjoint(roles):
+            wanted = ", ".join(sorted(roles))
             raise NotPermitted("you may not review", where="reviews", hint=f"Ask for one of the roles: {wanted}")
 
     async def _seen(self, principal: Principal, row: Row | None, review_id: UUID) -> Waiting:
         if row is None or (self._readable and not await self._readable(principal, row["collection"])):
             raise NotFound(f"there is no review {review_id}")
-        return self._opened(row)
+        found = self._opened(row)
+        self._may(principal, found)
+        return found
 
     def _fits(self, principal: Principal, found: Waiting, said: Decision) -> None:
-        if found.owner == principal.id and not self._rules.own:
+        if found.owner == principal.id and not (self._rules.own if found.own is None else found.own):
             raise NotPermitted("nobody decides about their own question", where="reviews")
         if found.status != "pending":
             raise Conflict(f"this review is {found.status} already", where="decision")

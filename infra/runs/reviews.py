@@ -34,13 +34,17 @@ class KeptReviews:
         who, run = configurable.get(KEY), configurable.get(RUN)
         if not isinstance(who, Principal) or not isinstance(run, str):
             return None
+        if case.roles is not None and not case.roles:
+            return None
         review = UUID(replace(case, run=run).id)
         values = {
             "tenant": who.tenant,
             "owner": who.id,
             "review_id": review,
             "run_id": UUID(run),
-            "hours": self._hours,
+            "hours": self._hours if case.hours is None else case.hours,
+            "roles": None if case.roles is None else sorted(case.roles),
+            "own": case.own,
             "dossier": self._sealer.seal_json("review", place(who, review), dict(case.dossier)),
             **{
                 name: getattr(case, name) for name in ("stage", "subject", "reason", "policy", "collection", "language")

@@ -2,10 +2,10 @@
 -- Of a run whose thread lasts; no row: nobody can be asked. Who asks again is given the same review.
 INSERT INTO fiel.reviews (
     tenant, owner, review_id, thread_id, run_id, stage, subject, reason, policy, collection, language, dossier,
-    expires_at
+    expires_at, roles, own
 )
 SELECT r.tenant, r.owner, %(review_id)s, r.thread_id, r.run_id, %(stage)s, %(subject)s, %(reason)s, %(policy)s,
-       %(collection)s, %(language)s, %(dossier)s, clock_timestamp() + %(hours)s * interval '1 hour'
+       %(collection)s, %(language)s, %(dossier)s, clock_timestamp() + %(hours)s * interval '1 hour', %(roles)s, %(own)s
   FROM fiel.thread_runs r
  WHERE r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.run_id = %(run_id)s AND NOT r.temporary
 ON CONFLICT (tenant, review_id) DO UPDATE SET review_id = excluded.review_id
@@ -18,23 +18,25 @@ SELECT review_id, subject, status, expires_at <= clock_timestamp() AS late, deci
  WHERE tenant = %(tenant)s AND owner = %(owner)s AND review_id = %(review_id)s
 
 -- name: list
+-- What who looks may decide: `usual` are the roles of the reviews whose bundle names none.
 SELECT tenant, owner, review_id, thread_id, run_id, stage, subject, reason, policy, collection, language, status,
-       opened_at, expires_at, decided_by, decided_at, why, NULL::bytea AS dossier
+       opened_at, expires_at, decided_by, decided_at, why, roles, own, NULL::bytea AS dossier
   FROM fiel.reviews
  WHERE tenant = %(tenant)s AND (%(status)s::text IS NULL OR status = %(status)s)
+   AND coalesce(roles, %(usual)s::text[]) && %(mine)s::text[]
  ORDER BY opened_at DESC, review_id DESC
  LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: get
 SELECT tenant, owner, review_id, thread_id, run_id, stage, subject, reason, policy, collection, language, status,
-       opened_at, expires_at, decided_by, decided_at, why, dossier
+       opened_at, expires_at, decided_by, decided_at, why, roles, own, dossier
   FROM fiel.reviews
  WHERE tenant = %(tenant)s AND review_id = %(review_id)s
 
 -- name: lock
 -- The first decision counts: whoever decides holds the row.
 SELECT tenant, owner, review_id, thread_id, run_id, stage, subject, reason, policy, collection, language, status,
-       opened_at, expires_at, decided_by, decided_at, why, dossier
+       opened_at, expires_at, decided_by, decided_at, why, roles, own, dossier
   FROM fiel.reviews
  WHERE tenant = %(tenant)s AND review_id = %(review_id)s
    FOR UPDATE
@@ -45,7 +47,7 @@ UPDATE fiel.reviews
        dossier = NULL
  WHERE tenant = %(tenant)s AND review_id = %(review_id)s AND status = 'pending'
 RETURNING tenant, owner, review_id, thread_id, run_id, stage, subject, reason, policy, collection, language, status,
-          opened_at, expires_at, decided_by, decided_at, why, dossier
+          opened_at, expires_at, decided_by, decided_at, why, roles, own, dossier
 
 -- name: act_as
 -- From here on for the owner of the thread, whose run goes on.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from fiel.infra.runs.reviewing import Decision, Reviewing, rules
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
+from fiel.policies.terms import Terms
 from fiel.tools.errors import SettingsError
 from fiel.tools.principal import Principal
 from tests.api.conftest import Server
@@ -200,6 +202,32 @@ async def test_who_may_not_decide(client: Any, web: Any) -> None:
     state = await mine.runs.wait(thread, "answer", command={"resume": {"decision": "approve"}})
     assert state["outcome"] == "pending"
     assert "xylophone" not in str(state)
+
+
+async def test_the_bundle_of_the_run_says_who_decides_and_whether_who_asked_may(
+    client: Any,
+    web: Any,
+    house: House,  # noqa: F811
+) -> None:
+    own = Terms(frozenset({"curator", "developer"}), 0.5, True)
+    for policy, by, roles, status in (
+        (own, "rita", ("auditor", "administrator"), 403),
+        (own, "ann", ("curator",), 200),
+        (replace(own, own=False), "ann", ("curator",), 403),
+        (replace(own, own=False), "carl", ("curator",), 200),
+    ):
+        house.policies.replace({"default": replace(house.policies.bundle("default"), review=policy)})
+        _, thread, state = await waiting(client)
+        assert state["outcome"] == "pending"
+        async with web("carl", roles=("developer",)) as other:
+            found = await mine_of(other, thread)
+        opened, expires = (datetime.fromisoformat(found[name]) for name in ("opened_at", "expires_at"))
+        assert abs((expires - opened).total_seconds() - 1800) < 60
+        async with web(by, roles=roles) as reviewer:
+            listed = (await reviewer.get("/reviews", params={"limit": 1000})).json()
+            assert (thread in [one["thread_id"] for one in listed]) == ("curator" in roles)
+            told = {"decision": "approve", "digest": found["digest"]}
+            assert (await reviewer.post(f"/reviews/{found['review_id']}", json=told)).status_code == status
 
 
 async def test_a_thread_that_went_on_waits_for_nothing(client: Any, web: Any, house: House) -> None:  # noqa: F811

@@ -89,6 +89,11 @@ async def test_who_asks_twice_asks_the_same(at: Place) -> None:
     assert await at.reviews.ask(at.config(), replace(at.case, subject="b" * 64)) != review
 
 
+async def test_a_bundle_that_names_nobody_asks_nobody(at: Place) -> None:
+    assert await at.reviews.ask(at.config(), replace(at.case, roles=frozenset())) is None
+    assert await at.reviews.ask(at.config(), replace(at.case, roles=frozenset({"curator"}))) is not None
+
+
 async def test_nothing_is_decided_until_somebody_decides(at: Place) -> None:
     review = await at.reviews.ask(at.config(), at.case)
     assert review is not None

@@ -16,6 +16,7 @@ from fiel.graphs.answer.graph import NAME, build
 from fiel.graphs.answer.options import Options
 from fiel.infra.hosts.own import OwnHost
 from fiel.infra.hosts.port import MODES, PROTOCOL
+from fiel.policies.terms import Terms
 from fiel.policies.types import Decision, Span, Verdict
 from fiel.tools.review import Case, MemoryReviews, Ruling
 from tests.graph.conftest import DEVELOPER, DRAFT, READER, House
@@ -112,6 +113,21 @@ async def test_no_surface_shows_a_draft_that_waits(reviewed: House, modes: list[
     if principal is READER:
         ((review, _),) = reviewed.reviews.cases.items()
         assert not any(review in one or "xylophone" in one for one in shown)
+
+
+async def test_the_reviewer_is_asked_on_the_terms_of_the_bundle(reviewed: House) -> None:
+    from dataclasses import replace
+
+    terms = Terms(frozenset({"curator"}), 2.0, True)
+    reviewed.policies.replace({"default": replace(reviewed.policies.bundle("default"), review=terms)})
+    _, _, case = await waiting(reviewed, reviewed.config(principal=READER))
+    assert (case.roles, case.hours, case.own) == (terms.roles, 2.0, True)
+    reviewed.reviews.cases.clear()
+    reviewed.policies.replace(
+        {"default": replace(reviewed.policies.bundle("default"), review=Terms(frozenset(), None, None))}
+    )
+    state = await reviewed.ask(principal=READER)
+    assert (state["outcome"], state["reason"]) == ("refused", "review_unavailable")
 
 
 async def test_an_approved_draft_is_released_as_it_was_reviewed(reviewed: House) -> None:
