@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fiel.tools.chat import Chat, ChatRequest, Completion
+from fiel.tools.chat import Chat, ChatRequest, Completion, Stretch
 from fiel.tools.embed import Embedder, Vector
 from fiel.tools.errors import ModelUnavailable
 
@@ -44,6 +44,10 @@ class ToldChat:
     async def complete(self, request: ChatRequest) -> Completion:
         with _told(self.setting):
             return await self.chat.complete(request)
+
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        with _told(self.setting):
+            return await self.chat.stretch(request, stream, number)
 
     async def aclose(self) -> None:
         """Close what the model holds, where it holds anything."""

@@ -1,5 +1,6 @@
 """abstain, refuse, fail: the ends at which no draft is released. They say so in fixed words, with a reason's code."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,9 +9,11 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, bundle_of, said
 from fiel.nodes.turns import closed
+from fiel.nodes.windows import WINDOW, released_so_far, window_of
 from fiel.policies.types import Policies
 from fiel.tools.errors import PolicyError
 from fiel.tools.record import Recorder
+from fiel.tools.vault import Vault
 
 Outcome = Literal["abstained", "refused", "unavailable"]
 
@@ -22,32 +25,49 @@ class End:
     outcome: Outcome
     policies: Policies
     recorder: Recorder
+    vault: Vault
 
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         run = self.recorder.run_of(runtime, config)
         reason = self._reason(state)
-        return ending(self.policies, run, state, self.outcome, reason)
+        begun = await released_so_far(self.recorder, self.vault, run, state)
+        return ending(self.policies, run, state, self.outcome, reason, begun)
 
     def _reason(self, state: State) -> str:
         """The failure where there is one, else the reason that the last hop left, else the outcome itself."""
         return str(state.get("failure") or state.get("reason") or self.outcome)
 
 
-def ending(policies: Policies, run: str, state: State, outcome: Outcome, reason: str) -> Update:
-    """What a run that releases nothing leaves: outcome, reason and fixed words."""
-    text = _words(policies, state, outcome, reason)
+def ending(
+    policies: Policies,
+    run: str,
+    state: State,
+    outcome: Outcome,
+    reason: str,
+    begun: Mapping[str, Any] | None = None,
+) -> Update:
+    """What a run leaves that releases nothing, or nothing more: outcome, reason and fixed words.
+
+    `begun` is what the caller has been shown of an answer already: it stands, and the words say that it ends there.
+    """
+    text, citations = _words(policies, state, "cut_short" if begun else reason, outcome), []
+    more: Update = {}
+    if begun:
+        text, citations = f"{begun['answer']}\n\n{text}", begun["citations"]
+        more[WINDOW] = {**window_of(state), "more": False, "waits": "", "from": len(begun["answer"])}
     return {
         "outcome": outcome,
         "reason": reason,
         "answer": text,
-        "citations": [],
+        "citations": citations,
         "draft": "",
         "messages": [said(run, text, outcome, reason)],
         "turns": closed(state, run, text, outcome, reason),
+        **more,
     }
 
 
-def _words(policies: Policies, state: State, outcome: Outcome, reason: str) -> str:
+def _words(policies: Policies, state: State, reason: str, outcome: Outcome) -> str:
     """The words of the run's bundle; those of the default one where that has gone: an end must be able to speak."""
     try:
         bundle = bundle_of(policies, state)

@@ -10,7 +10,8 @@ from langgraph.runtime import Runtime
 from fiel.nodes.base import State, Update
 from fiel.nodes.cite import cited
 from fiel.nodes.prompts import Prompts
-from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Turn, Usage
+from fiel.nodes.windows import WINDOW, going_on, shown, window_of
+from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Turn, Usage
 from fiel.tools.record import Recorder
 from fiel.tools.vault import Vault
 
@@ -31,28 +32,71 @@ class Generate:
         run = self.recorder.run_of(runtime, config)
         options = runtime.context
         prompt = self.prompts(options.prompt).answer(state["standalone"], state["passages"], state["language"])
-        completion = await self.chat(options.chat).complete(
-            ChatRequest(
-                turns=(Turn("system", prompt.system), Turn("user", prompt.user)),
-                question=state["standalone"],
-                passages=state["passages"],
-                language=state["language"],
-            )
+        request = ChatRequest(
+            turns=(Turn("system", prompt.system), Turn("user", prompt.user)),
+            question=state["standalone"],
+            passages=state["passages"],
+            language=state["language"],
         )
+        chat = self.chat(options.chat)
+        if options.release == WINDOW:
+            return await self._window(state, run, chat, request)
+        completion = await chat.complete(request)
         update: Update = {"attempt": state["attempt"] + 1, "usage": added(state["usage"], completion.usage)}
-        sentences = self._sentences(completion, state)
+        sentences = _sentences(completion, state)
         if not sentences:
             return {**update, "draft": "", "judgement": {}, "reason": "no_answer_in_passages"}
         return {**update, "draft": await self.vault.put(run, {"sentences": [as_plain(one) for one in sentences]})}
 
-    @staticmethod
-    def _sentences(completion: Completion, state: State) -> tuple[DraftSentence, ...]:
-        if completion.sentences is not None:
-            return completion.sentences
-        if NO_ANSWER in completion.text:
-            return ()
-        cut = completion.finish == "length"
-        return cited(completion.text, state["passages"], state["language"], cut=cut)
+    async def _window(self, state: State, run: str, chat: Chat, request: ChatRequest) -> Update:
+        """The next sentences of the answer, behind those of it that wait still."""
+        window = window_of(state)
+        waiting: list[Any] = []
+        if going_on(state) and window["waits"]:
+            content = await self.vault.get(run, window["waits"])
+            waiting = list(content["sentences"]) if content else []
+        number = window["next"] if going_on(state) else 0
+        sentences, stretch, number = await self._sentences_on(state, chat, request, run, number)
+        update: Update = {"attempt": state["attempt"] + (0 if going_on(state) else 1)}
+        if stretch.completion is not None:
+            update["usage"] = added(state["usage"], stretch.completion.usage)
+        left = {"next": number, "more": stretch.completion is None, "shown": shown(state)}
+        left |= {name: window.get(name, blank) for name, blank in _KEPT.items()}
+        drafted = [*waiting, *(as_plain(one) for one in sentences)]
+        if NO_ANSWER in stretch.text + stretch.ahead or not (drafted or shown(state)):
+            left |= {"more": False, "waits": ""}
+            return {**update, "draft": "", "judgement": {}, "reason": "no_answer_in_passages", WINDOW: left}
+        draft = await self.vault.put(run, {"sentences": drafted, "ahead": stretch.ahead})
+        return {**update, "draft": draft, "reason": "", WINDOW: {**left, "waits": draft}}
+
+    async def _sentences_on(
+        self, state: State, chat: Chat, request: ChatRequest, run: str, number: int
+    ) -> tuple[tuple[DraftSentence, ...], Stretch, int]:
+        """The sentences of the next stretch that has any, the stretch, and the number of the one after it."""
+        while True:
+            stretch = await chat.stretch(request, run, number)
+            number += 1
+            completion = stretch.completion
+            if completion is not None and completion.sentences is not None:
+                return completion.sentences, stretch, number
+            found = cited(stretch.text, state["passages"], state["language"], cut=False)
+            if completion is not None and completion.finish == "length":
+                found = found[:-1] if len(found) > 1 or number > 1 else found
+            if found or completion is not None:
+                return found, stretch, number
+
+
+_KEPT: Mapping[str, Any] = {"run": "", "from": 0, "labels": [], "scores": [], "answered": ""}
+"""What of the channel `window` this hop leaves as it was."""
+
+
+def _sentences(completion: Completion, state: State) -> tuple[DraftSentence, ...]:
+    if completion.sentences is not None:
+        return completion.sentences
+    if NO_ANSWER in completion.text:
+        return ()
+    cut = completion.finish == "length"
+    return cited(completion.text, state["passages"], state["language"], cut=cut)
 
 
 def added(usage: Mapping[str, Any], more: Usage) -> dict[str, Any]:

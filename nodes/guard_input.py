@@ -43,6 +43,7 @@ BLANK: Update = {
     "outcome": None,
     "answer": "",
     "citations": [],
+    "window": {},
     "usage": {"input_tokens": 0, "output_tokens": 0, "cost": "0.000000"},
 }
 """A new question forgets what the turn before it left on the thread, also where this hop fails."""

@@ -11,7 +11,9 @@ from fiel.nodes.base import State, Update, bundle_of, due, found, plain
 from fiel.nodes.cite import Composed, compose
 from fiel.nodes.moderate import moderated
 from fiel.nodes.prompts import Prompts
+from fiel.nodes.windows import going_on, shown, shown_content, window_of
 from fiel.policies.types import HELD, Bundle, Decision, Policies
+from fiel.policies.windows import opened
 from fiel.tools.errors import NotProven
 from fiel.tools.guard import Guard
 from fiel.tools.record import Callers, Recorder
@@ -46,20 +48,60 @@ class GuardOutput:
             "language": state["language"],
             "prompt": self.prompts(runtime.context.prompt).secret,
         }
-        composed = compose(content["sentences"], state["passages"])
-        scored = await moderated(self.guard, bundle, "output", state["question"], composed.parts[0])
-        decision = await self.policies.check(bundle, "output", composed.parts, {**facts, **scored})
+        before = await shown_content(self.vault, run, state)
+        composed = compose([*before["drafted"], *content["sentences"]], state["passages"])
+        decision = await self._decided(bundle, composed, content.get("ahead", ""), state, facts)
         seen = self.callers.principal(config).sees_unreleased
-        update: Update = {"verdicts": [*state["verdicts"], *plain(decision.verdicts, spans=seen)]}
+        update: Update = {"verdicts": self._verdicts(state, plain(decision.verdicts, spans=seen))}
         checked = {"draft": state["draft"], "action": decision.action, "policy": bundle.version, "released": ""}
-        if decision.action == "block":
-            return {**update, "checked": checked, "reason": decision.reason}
+        if window_of(state):
+            checked["shown"] = shown(state)
+        if decision.action == "block" or (decision.action == "review" and shown(state)):
+            return {**update, "checked": {**checked, "action": "block"}, "reason": decision.reason}
+        if going_on(state):
+            alone = await self._settled(bundle, composed, decision, facts)
+            if alone is None:
+                return {**update, "checked": checked}
+            decision = alone
         masked = await self._masked(bundle, composed, decision, facts)
+        if not masked["answer"].startswith(before["answer"]):
+            return {**update, "checked": {**checked, "action": "block"}, "reason": "check_failed"}
+        if window_of(state):
+            masked["drafted"] = [*before["drafted"], *content["sentences"]]
         released = await self.vault.put(run, masked)
         update |= {"checked": {**checked, "released": released}, "draft": released}
         if decision.action == "review" and not written_by_reviewer(state):
             update["review"] = await due(self.vault, run, "output", released, composed.parts, decision)
         return update
+
+    async def _decided(
+        self, bundle: Bundle, composed: Composed, ahead: str, state: State, facts: dict[str, Any]
+    ) -> Decision:
+        """What the checks say of everything that is drafted; what has come behind it is in sight."""
+        answer, *quotes = composed.parts
+        seen = f"{answer} {ahead}" if ahead else answer
+        scored = await moderated(self.guard, bundle, "output", state["question"], seen)
+        return await self.policies.check(bundle, "output", [seen, *quotes], {**facts, **scored})
+
+    async def _settled(
+        self, bundle: Bundle, composed: Composed, decision: Decision, facts: dict[str, Any]
+    ) -> Decision | None:
+        """What the checks say of a window by itself; None where it must wait.
+
+        It waits where a finding lies across its end, and where something stands open in it that what follows may close.
+        What a person must see is shown to nobody before it is whole.
+        """
+        answer = composed.parts[0]
+        if decision.action == "review" or opened(answer) < len(answer):
+            return None
+        alone = await self.policies.check(bundle, "output", composed.parts, facts)
+        return alone if alone.action not in HELD and decision.parts[0].startswith(alone.parts[0]) else None
+
+    @staticmethod
+    def _verdicts(state: State, more: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The verdicts of the run; those of the window before are of the same text and more."""
+        earlier = [one for one in state["verdicts"] if not (window_of(state) and one["stage"] == "output")]
+        return [*earlier, *more]
 
     async def _masked(
         self, bundle: Bundle, composed: Composed, decision: Decision, facts: dict[str, Any]

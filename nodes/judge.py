@@ -9,6 +9,7 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update
 from fiel.nodes.generate import added
+from fiel.nodes.windows import shown, window_of
 from fiel.tools.canonical import content_digest_trusted, score
 from fiel.tools.chat import DraftSentence, Quote
 from fiel.tools.errors import NotProven
@@ -33,12 +34,19 @@ class Judge:
         if content is None:
             raise NotProven("the draft is not in the vault", where="judge")
         sentences = [_sentence(one, state["passages"]) for one in content["sentences"]]
-        judgement = await self.judge.judge(
-            state["standalone"], sentences, state["passages"], language=state["language"]
-        )
-        reason = shortfall(sentences, judgement, self.judge.threshold(state["language"]))
+        if not sentences and shown(state):  # the answer ended with the window before this one
+            judgement = Judgement((), 1.0)
+            reason = ""
+        else:
+            judgement = await self.judge.judge(
+                state["standalone"], sentences, state["passages"], language=state["language"]
+            )
+            reason = shortfall(sentences, judgement, self.judge.threshold(state["language"]))
+        if reason == "not_answered" and shown(state):
+            reason = ""  # the windows before it have answered; this one adds to them
         return {
             "judgement": {
+                **({"shown": shown(state)} if window_of(state) else {}),
                 "draft": state["draft"],
                 "question": content_digest_trusted(state["standalone"]),
                 "passages": content_digest_trusted(state["passages"]),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fiel.nodes.windows import proven, shown
 from fiel.tools.canonical import content_digest_trusted
 from fiel.tools.record import Entry
 
@@ -13,7 +14,7 @@ def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
     The question must be the one that `guard_input` passed, the passages those that `guard_context` left, the draft the
     one that `judge` found satisfying over exactly these and that `guard_output` then passed, each under one bundle and
     the options that `guard_input` checked. Where a guard wanted a review, a person must have decided about exactly what
-    it passed.
+    it passed. What was shown of the answer before this window must be what `release` has shown.
     """
     last = {entry.hop: entry for entry in entries}
     passages, question = content_digest_trusted(state["passages"]), content_digest_trusted(state["question"])
@@ -29,6 +30,11 @@ def missing(entries: Sequence[Entry], state: Mapping[str, Any]) -> str:
         return "judgement"
     if judgement["question"] != content_digest_trusted(state["standalone"]) or judgement["passages"] != passages:
         return "judgement"
+    before = shown(state)
+    if not judgement.get("shown", "") == checked.get("shown", "") == before:
+        return "judgement"
+    if before and not proven(entries, before):
+        return "windows"
     if not state["draft"] or checked.get("released") != state["draft"] or checked.get("action") == "block":
         return "checks"
     if not _asked(entries, last["guard_input"]) or not _seen(entries, checked):

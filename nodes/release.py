@@ -9,6 +9,7 @@ from langgraph.runtime import Runtime
 from fiel.nodes import proof
 from fiel.nodes.base import State, Update, said
 from fiel.nodes.turns import closed
+from fiel.nodes.windows import WINDOW, going_on, shown, shown_content, window_of
 from fiel.tools.errors import NotProven
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
@@ -34,17 +35,36 @@ class Release:
         content = await self.vault.get(run, state["draft"])
         if content is None:
             raise NotProven("the draft is not in the vault", where="release")
+        if going_on(state):
+            return await self._window(run, state, content)
         reason = "edited" if edited else proof.reviewed(entries) or "ok"
-        return {
+        update: Update = {
             "outcome": "answered",
             "reason": reason,
             "answer": content["answer"],
             "citations": content["citations"],
-            "judgement": _judgement(state["judgement"], content["sentences"]),
+            "judgement": _judgement(_whole(state), content["sentences"]),
             "verdicts": await self._verdicts(run, state, content["verdicts"]),
             "messages": [said(run, content["answer"], "answered", reason)],
             "turns": closed(state, run, content["answer"], "answered", reason),
         }
+        if shown(state):
+            before = await shown_content(self.vault, run, state)
+            update[WINDOW] = {**window_of(state), "waits": "", "from": len(before["answer"])}
+        return update
+
+    async def _window(self, run: str, state: State, content: dict[str, Any]) -> Update:
+        """Show the answer up to the end of this window. No outcome: it goes on."""
+        before, whole = await shown_content(self.vault, run, state), _whole(state)
+        window = {
+            **window_of(state),
+            "run": run,
+            "shown": state["draft"],
+            "waits": "",
+            "from": len(before["answer"]),
+            **{name: whole[name] for name in ("labels", "scores", "answered")},
+        }
+        return {"answer": content["answer"], "citations": content["citations"], WINDOW: window}
 
     async def _verdicts(self, run: str, state: State, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The verdicts with their spans, which were kept out of state until now."""
@@ -58,6 +78,15 @@ class Release:
 
 def _key(verdict: dict[str, Any]) -> tuple[str, str]:
     return verdict["stage"], verdict["check"]
+
+
+def _whole(state: State) -> dict[str, Any]:
+    """The judgement of the answer so far: this window's, behind those of the windows before."""
+    judgement, window = state["judgement"], window_of(state)
+    if not shown(state):
+        return dict(judgement)
+    labels, scores = [*window["labels"], *judgement["labels"]], [*window["scores"], *judgement["scores"]]
+    return {**judgement, "labels": labels, "scores": scores, "answered": window["answered"]}
 
 
 def _judgement(judgement: dict[str, Any], sentences: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fiel.nodes.base import State, Update, bundle_of
 from fiel.nodes.follow_up import stand_alone
 from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
+from fiel.nodes.windows import WINDOW, shown, window_of
 from fiel.policies.types import HELD, Policies, Stage
 from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
 from fiel.tools.text import content, names, numbers
@@ -33,8 +34,14 @@ class Rewrite:
     prompts: Callable[[str], Prompts]
 
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
-        if state["attempt"] >= runtime.context.attempts:
-            return {"queries": []}
+        update = await self._reworded(state, runtime)
+        if window_of(state) and not shown(state):
+            update[WINDOW] = {}  # another attempt is another answer
+        return update
+
+    async def _reworded(self, state: State, runtime: Runtime[Any]) -> Update:
+        if state["attempt"] >= runtime.context.attempts or shown(state):
+            return {"queries": []}  # of an answer that has begun to be shown there is no other wording
         chat = self.chat(runtime.context.chat)
         earlier = history(state)
         if not chat.writes:

@@ -34,6 +34,14 @@ _CLOSE: Mapping[str, re.Pattern[str]] = {
 }
 
 
+def opened(text: str, start: int = 0) -> int:
+    """Where, from `start` on, the first thing begins that is not closed yet and is not too long to be one."""
+    for match in _OPEN.finditer(text, max(start, len(text) - REACH)):
+        if not _CLOSE[match.group()].search(text, match.end()):
+            return match.start()
+    return len(text)
+
+
 class StreamStopped(Exception):
     """The checks hold the rest of a stream back. `decision` says why; nothing more is shown."""
 
@@ -136,12 +144,7 @@ class StreamWindow:
         return gaps[-1] if gaps else 0
 
     def _opened(self) -> int:
-        """Where the first thing begins that is not closed yet and is not too long to be one."""
-        text = self._text
-        for match in _OPEN.finditer(text, max(self._shown, len(text) - REACH)):
-            if not _CLOSE[match.group()].search(text, match.end()):
-                return match.start()
-        return len(text)
+        return opened(self._text, self._shown)
 
     def _show(self, cut: int, spans: list[Span]) -> str:
         start = self._shown

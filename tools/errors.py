@@ -82,6 +82,12 @@ class ModelTimeout(ModelUnavailable):
     code = "model_timeout"
 
 
+class StreamLost(ModelUnavailable):
+    """An answer that was being written is not in this process any more."""
+
+    code = "stream_lost"
+
+
 class ModelBusy(ModelUnavailable):
     """A model's endpoint says that too much is asked of it, and went on saying so."""
 

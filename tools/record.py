@@ -27,7 +27,8 @@ class Hop:
     """Channels that the span shows as its outputs, redacted."""
     terminal: bool = False
     """The run may end here: where the update carries an `outcome`, the run's entries and spans are committed before
-    the update becomes visible. Without one (a release that was not proven) the run goes on to another hop."""
+    the update becomes visible; so they are where it carries a part of an `answer` and no outcome, and the run goes on.
+    Without either (a release that was not proven) the run goes on to another hop."""
     first: bool = False
     """Runs begin here with what the caller gives. A run that begins at any other hop must go on from a state that an
     earlier run of the same thread, tenant and caller left; else it counts as edited."""

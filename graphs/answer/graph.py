@@ -112,9 +112,9 @@ def _nodes(services: Services) -> dict[str, Node]:
         "hold": Hold(policies, recorder, services.reviews, vault),
         "review": Review(callers, recorder, services.reviews, vault),
         "release": Release(callers, recorder, vault),
-        "abstain": End("abstained", policies, recorder),
-        "refuse": End("refused", policies, recorder),
-        "fail": End("unavailable", policies, recorder),
+        "abstain": End("abstained", policies, recorder, vault),
+        "refuse": End("refused", policies, recorder, vault),
+        "fail": End("unavailable", policies, recorder, vault),
     }
 
 

@@ -10,7 +10,7 @@ ANYONE: tuple[Role, ...] = ("reader", "curator", "developer", "auditor", "admini
 TRUSTED: tuple[Role, ...] = ("developer", "administrator")
 
 
-def option(default: Any, description: str, roles: tuple[Role, ...] = TRUSTED, **limits: int) -> Any:
+def option(default: Any, description: str, roles: tuple[Role, ...] = TRUSTED, **limits: Any) -> Any:
     """A field of `Options`: its description reaches Studio, its roles and limits are checked by `guard_input`."""
     return field(default=default, metadata={"description": description, "roles": roles, **limits})
 
@@ -24,6 +24,12 @@ class Options:
     policy: str = option("default", "Policy bundle. A collection may name a stricter one, which then applies.")
     prompt: str = option("default", "Version of the prompts (a folder beside the graph).")
     chat: str = option("", "Chat model, by its name in the settings; empty: the first one.")
+    release: str = option(
+        "whole",
+        "How an answer is shown: whole, when all of it has passed its checks, or window by window of sentences.",
+        ANYONE,
+        among=("whole", "window"),
+    )
     attempts: int = option(2, "How often generation is tried before the graph abstains, 1 to 4.", least=1, most=4)
 
 
@@ -42,12 +48,17 @@ def forbidden(options: Options, roles: frozenset[Role]) -> str | None:
             return spec.name
         if "least" in spec.metadata and not spec.metadata["least"] <= value <= spec.metadata["most"]:
             return spec.name
+        if "among" in spec.metadata and value not in spec.metadata["among"]:
+            return spec.name
     return None
 
 
-_NAMES = tuple(spec.name for spec in fields(Options))
+_FIRST = frozenset(("collection", "k", "policy", "prompt", "chat", "attempts"))
+"""Options of the first version. Later ones count where they are set, so that a run which began before them goes on."""
+_ALL = tuple((spec.name, spec.default) for spec in fields(Options))
 
 
 def digest(options: Options) -> str:
     """What `guard_input` binds a run to: the options that it has checked are those of every later hop."""
-    return digest_trusted({name: getattr(options, name) for name in _NAMES})
+    values = ((name, getattr(options, name), default) for name, default in _ALL)
+    return digest_trusted({name: value for name, value, default in values if name in _FIRST or value != default})

@@ -50,19 +50,29 @@ def after_generate(state: State) -> Literal["judge", "rewrite", "fail"]:
     return "judge" if state["draft"] else "rewrite"
 
 
-def after_judge(state: State) -> Literal["guard_output", "rewrite", "abstain", "fail"]:
-    """Not satisfied: another attempt, which `rewrite` ends where there is none. A person's text is not tried again."""
+def after_judge(state: State) -> Literal["guard_output", "generate", "rewrite", "abstain", "fail"]:
+    """Not satisfied: another attempt, which `rewrite` ends where there is none. A person's text is not tried again.
+
+    Of an answer in windows, what does not answer yet may do so with its next sentences.
+    """
     if state.get("failure"):
         return "fail"
     if state["judgement"].get("satisfied"):
         return "guard_output"
+    if _window(state).get("more") and state.get("reason") == "not_answered":
+        return "generate"
     return "abstain" if _review(state).get("status") == "edited" else "rewrite"
 
 
-def after_guard_output(state: State) -> Literal["release", "hold", "refuse"]:
-    """Only what the checks passed goes on, and what they want reviewed goes to a person first."""
-    if state.get("failure") or not state["checked"].get("released"):
+def after_guard_output(state: State) -> Literal["release", "generate", "hold", "refuse"]:
+    """Only what the checks passed goes on, and what they want reviewed goes to a person first.
+
+    A window that they can pass only with what follows it waits for that.
+    """
+    if state.get("failure") or state["checked"].get("action") == "block":
         return "refuse"
+    if not state["checked"].get("released"):
+        return "generate" if _window(state).get("more") else "refuse"
     return "hold" if _review(state).get("status") == "due" else "release"
 
 
@@ -85,9 +95,18 @@ def after_review(state: State) -> Literal["rewrite", "judge", "release", "refuse
     return "rewrite" if stage == "input" else "release"
 
 
-def after_release(state: State) -> Literal["__end__", "fail"]:
-    """A release that found no proof has left no outcome."""
-    return "__end__" if state.get("outcome") and not state.get("failure") else "fail"
+def after_release(state: State) -> Literal["__end__", "generate", "fail"]:
+    """A release that found no proof has left no outcome; one that has shown a window goes on with the next."""
+    if state.get("failure"):
+        return "fail"
+    if state.get("outcome"):
+        return "__end__"
+    return "generate" if _window(state).get("more") and _window(state).get("shown") == state["draft"] else "fail"
+
+
+def _window(state: State) -> Mapping[str, Any]:
+    """How far an answer in windows is; empty for one that is released whole, and in a state of an earlier version."""
+    return state.get("window") or {}
 
 
 def _review(state: State) -> Mapping[str, Any]:

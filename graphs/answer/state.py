@@ -84,5 +84,7 @@ class State(TypedDict, total=False):
     outcome: Outcome | None
     answer: str
     citations: list[Citation]
+    window: dict[str, Any]
+    """How far an answer is that is released in windows: digests, numbers, labels and scores; empty for a whole one."""
     usage: dict[str, Any]
     versions: dict[str, str]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
+from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Stretch, Usage
 from fiel.tools.embed import Vector
 from fiel.tools.guard import Assessment
 from fiel.tools.judge import Judgement, SentenceJudgement
@@ -67,6 +67,10 @@ class InstantChat:
         text = request.passages[0]["text"]
         end = text.find(". ") + 1 or len(text)
         return Completion(text[:end], Usage(), sentences=(DraftSentence(text[:end], (Quote(0, 0, end),)),))
+
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        completion = await self.complete(request)
+        return Stretch(completion.text, completion=completion)
 
 
 class InstantGuard:

@@ -37,7 +37,15 @@ def channels(values: Any, writer: str | None = None) -> dict[str, Any]:
     if not isinstance(outcome, str) or outcome not in OUTCOMES or writer not in (None, *ENDS):
         outcome = None
     shown = {name: rule(values[name], outcome, writer) for name, rule in _RULES.items() if name in values}
+    if writer in (None, *ENDS) and _begun(values):
+        shown |= {name: rule(values[name]) for name, rule in _BEGUN.items() if name in values}
     return {name: value for name, value in shown.items() if value is not _NOTHING}
+
+
+def _begun(values: Mapping[str, Any]) -> bool:
+    """Whether a part of the answer has been released: `release` has written down which."""
+    window = values.get("window")
+    return isinstance(window, Mapping) and bool(code(window.get("shown")))
 
 
 def said(message: Any) -> AIMessage | None:
@@ -125,6 +133,12 @@ def _kept(value: Any, keys: tuple[str, ...]) -> list[dict[str, Any]]:
         return []
     return [{key: one[key] for key in keys if key in one} for one in value if isinstance(one, Mapping)]
 
+
+_BEGUN: dict[str, Callable[[Any], Any]] = {
+    "answer": lambda value: value if isinstance(value, str) else "",
+    "citations": lambda value: _kept(value, _CITATION),
+}
+"""What is shown of an answer that has begun to be released, whatever becomes of the rest."""
 
 _RULES: dict[str, Callable[[Any, Any, str | None], Any]] = {
     "messages": _messages,

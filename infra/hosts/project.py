@@ -5,7 +5,7 @@ keeps, an ordinary caller sees what is named here and nothing else, whatever sta
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fiel.graphs.answer.graph import NAME
@@ -14,6 +14,7 @@ from fiel.infra.hosts import progress
 from fiel.infra.hosts.allowed import ENDS, channels, code, plain, said
 from fiel.infra.hosts.parts import TASKS, Part
 from fiel.infra.hosts.port import PROTOCOL, GraphFailed, Json
+from fiel.infra.hosts.spoken import Spoken
 from fiel.tools.errors import FielError
 from fiel.tools.principal import Principal
 
@@ -25,9 +26,13 @@ _TASK = ("id", "name", "path", "triggers")
 _WRITERS = frozenset(("__start__", "__input__", *HOPS))
 
 
+_TASKS = frozenset(("custom", "messages", "messages-tuple", PROTOCOL))
+"""Modes in which the ends of tasks are told: as progress, and as pieces of an answer."""
+
+
 def view_of(principal: Principal, modes: Sequence[str] = ()) -> "Ordinary | Privileged":
     """The view of this caller, for a run with these stream modes or for its state."""
-    needs = ("tasks",) if "custom" in modes or PROTOCOL in modes else ()
+    needs = ("tasks",) if not _TASKS.isdisjoint(modes) else ()
     return Privileged(needs) if principal.sees_unreleased else Ordinary(needs)
 
 
@@ -41,6 +46,11 @@ def _progress(part: Part) -> Iterable[Part]:
         return (Part(PROTOCOL, event),) if told else ()
     told = _told(part.data) if part.mode == "tasks" else None
     return (Part("custom", told),) if told else ()
+
+
+def _pieces(part: Part, spoken: Spoken) -> Iterable[Part]:
+    """What a task's end says of an answer that is released in windows."""
+    return spoken.pieces(part.data) if part.mode == "tasks" and not part.space else ()
 
 
 def _told(task: Any) -> Json | None:
@@ -63,10 +73,13 @@ class Privileged:
     """Developers and auditors: the graph as it is, and progress. Drafts are in the vault for them too."""
 
     needs: tuple[str, ...] = ()
+    spoken: Spoken = field(default_factory=Spoken)
 
     def parts(self, part: Part) -> Iterable[Part]:
         own = () if part.mode == PROTOCOL and part.data.get("method") == TASKS else (part,)
-        return (*own, *_progress(part)) if part.mode in (PROTOCOL, *self.needs) else own
+        if part.mode == "messages" and not part.space and not self.spoken.whole(part.data[0]):
+            own = ()
+        return (*own, *_progress(part), *_pieces(part, self.spoken)) if part.mode in (PROTOCOL, *self.needs) else own
 
     def values(self, values: Any) -> Any:
         return values
@@ -83,13 +96,16 @@ class Ordinary:
     """Everybody else."""
 
     needs: tuple[str, ...] = ()
+    spoken: Spoken = field(default_factory=Spoken)
 
     def parts(self, part: Part) -> Iterable[Part]:
         if part.space or part.mode not in _SHOWN:
             return ()
         shown = _SHOWN[part.mode](part.data)
+        if part.mode == "messages" and shown is not None and not self.spoken.whole(shown[0]):
+            shown = None
         own = () if shown is None else (Part(part.mode, shown),)
-        return (*own, *_progress(part)) if part.mode in (PROTOCOL, *self.needs) else own
+        return (*own, *_progress(part), *_pieces(part, self.spoken)) if part.mode in (PROTOCOL, *self.needs) else own
 
     def values(self, values: Any) -> Any:
         return _values(values)

@@ -11,12 +11,13 @@ from dataclasses import asdict, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import orjson
 
 from fiel.infra.ledger.encode import digest, encode
 from fiel.infra.ledger.run import CURRENT, Step
 from fiel.infra.telemetry.span import HopSpan
 from fiel.policies.types import Bundle, Decision, Policies, Stage
-from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Usage
+from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Usage
 from fiel.tools.embed import Embedder, Vector
 from fiel.tools.errors import FielError
 from fiel.tools.guard import Assessment, Guard
@@ -107,9 +108,27 @@ class RecordedChat:
             _end_model_span(span, completion)
         return completion
 
-    def _request(self, request: ChatRequest) -> bytes:
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        """The name of the stream is the process's own affair, and not recorded."""
+        step, call = CURRENT.get(), self._port.stretch(request, stream, number)
+        if step is None:
+            return await call
+        span = _model_span(step, self.version) if self.writes else None
+        try:
+            stretch = await _effect("stretch", lambda: self._request(request, number=number), call, _stretch)
+        except BaseException as error:
+            if span is not None:
+                span.record_exception(error)
+                span.end()
+            raise
+        if span is not None:
+            _end_model_span(span, stretch.completion or Completion(stretch.text, Usage(), model=self.version))
+        return stretch
+
+    def _request(self, request: ChatRequest, **more: Any) -> bytes:
         return encode(
             {
+                **more,
                 "model": self.version,
                 "turns": [[turn.role, turn.content] for turn in request.turns],
                 "question": request.question,
@@ -126,6 +145,11 @@ def _completion(completion: Completion) -> bytes:
     facts = asdict(completion)
     facts["first_token"] = {token: repr(value) for token, value in completion.first_token.items()}
     return encode(facts)
+
+
+def _stretch(stretch: Stretch) -> bytes:
+    ended = orjson.loads(_completion(stretch.completion)) if stretch.completion else None
+    return encode({"text": stretch.text, "ahead": stretch.ahead, "completion": ended})
 
 
 def _chat_facts(completion: Completion) -> dict[str, Any]:

@@ -195,17 +195,20 @@ class LedgerRecorder:
         run.end(step, update, self._reducers, "ok", self._versions_of(step, update))
         outcome = update.get("outcome") if hop.terminal else None
         self._shown.end(step, update)
+        if outcome is None and hop.terminal and "answer" in update:
+            return await self._release(step, result, update, ends=False)
         if outcome is None:
             if _saves_steps(config):
                 await self._save(run)
             return result
-        return await self._release(step, result, update)
+        return await self._release(step, result, update, ends=True)
 
-    async def _release(self, step: Step, result: Any, update: Mapping[str, Any]) -> Any:
-        """The run ends: commit everything, and only then let the update through."""
+    async def _release(self, step: Step, result: Any, update: Mapping[str, Any], *, ends: bool) -> Any:
+        """The run ends, or shows a part of its answer: commit everything, and only then let the update through."""
         run = step.run
-        self._shown.root(run, {**step.state, **update}, self._versions_of(step, update))
-        flush = run.flush(keep_drafts=False)
+        if ends:
+            self._shown.root(run, {**step.state, **update}, self._versions_of(step, update))
+        flush = run.flush(keep_drafts=not ends)
         assert flush is not None  # noqa: S101 - the entry of this hop is in it
         try:
             await self._commit_all(run, flush)
@@ -213,7 +216,7 @@ class LedgerRecorder:
             _LOG.error("run %s cannot be recorded and is withheld: %s", run.row.run, error)
             return self._withhold(step, queued=isinstance(error, RecordLate))
         finally:
-            if not run.active:
+            if ends and not run.active:
                 self._runs.pop(run.row.run, None)
         return result
 

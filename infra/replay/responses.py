@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from fiel.policies.types import Decision, Span, Verdict
-from fiel.tools.chat import Completion, DraftSentence, Quote, Usage
+from fiel.tools.chat import Completion, DraftSentence, Quote, Stretch, Usage
 from fiel.tools.errors import FielError, kinds
 from fiel.tools.guard import Assessment
 from fiel.tools.judge import Judgement, SentenceJudgement
@@ -54,6 +54,11 @@ def _completion(facts: dict[str, Any]) -> Completion:
     return Completion(**facts)
 
 
+def _stretch(facts: dict[str, Any]) -> Stretch:
+    ended = facts["completion"]
+    return Stretch(facts["text"], facts["ahead"], _completion(ended) if ended else None)
+
+
 def _ranking(facts: Facts) -> Ranking:
     return Ranking(tuple(facts["order"]), tuple(float(one) for one in facts["scores"]), float(facts["relevance"]))
 
@@ -80,6 +85,7 @@ def _collection(facts: Facts) -> CollectionInfo:
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "chat": _completion,
+    "stretch": _stretch,
     "rerank": _ranking,
     "guard": _assessment,
     "judge": _judgement,

@@ -1,6 +1,7 @@
 """A whole graph in memory: the real recorder, vault and policies around models that the test controls."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,8 @@ from fiel.infra.ledger.vault import LedgerVault
 from fiel.policies.bundle import load_bundles
 from fiel.policies.plain import PlainPolicies
 from fiel.policies.types import Bundle, Decision, Stage
-from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
+from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Stretch, Usage
+from fiel.tools.chat.streams import Pieces, Streams
 from fiel.tools.embed import Vector
 from fiel.tools.errors import CollectionNotFound
 from fiel.tools.guard import Assessment
@@ -71,6 +73,10 @@ class Models:
     harm_in_answer: bool = False
     version: str = "test"
     dimensions: int = 2
+    tokens: Callable[[str], Sequence[str]] = lambda text: re.findall(r"\S+\s*", text)
+    """How the model writes a text, piece by piece."""
+    labels: Callable[[DraftSentence], Any] | None = None
+    streams: Streams = field(default_factory=Streams)
 
     async def _fault(self, name: str) -> Any:
         return await self.faults[name]() if name in self.faults else None
@@ -121,6 +127,16 @@ class Models:
         sentence = DraftSentence(text, (Quote(0, 0, len(text)),))
         return Completion(text, Usage(10, 5, "0.000100"), sentences=(sentence,))
 
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        return await self.streams.stretch(lambda: self._pieces(request), stream, number)
+
+    async def _pieces(self, request: ChatRequest) -> Pieces:
+        completion = await self.complete(request)
+        for piece in self.tokens(completion.text):
+            yield piece
+            await asyncio.sleep(0)
+        yield completion
+
     async def assess(self, question: str, answer: str = "") -> Assessment:
         broken = await self._fault("guard")
         if broken is not None:
@@ -133,7 +149,8 @@ class Models:
         broken = await self._fault("judge")
         if broken is not None:
             return broken  # type: ignore[no-any-return]
-        return Judgement(tuple(SentenceJudgement(self.label, 0.9) for _ in draft), self.answered)
+        labels = [self.labels(sentence) if self.labels else self.label for sentence in draft]
+        return Judgement(tuple(SentenceJudgement(label, 0.9) for label in labels), self.answered)
 
 
 class BreakablePolicies(PlainPolicies):

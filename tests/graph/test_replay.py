@@ -16,6 +16,7 @@ from fiel.nodes.prompts import Prompts
 from fiel.tools.errors import DatabaseUnavailable, NotPermitted
 from fiel.tools.principal import Principal, local_administrator
 from tests.graph.conftest import READER, House, hanging, raising
+from tests.graph.test_windows import FACTS, prepare
 
 
 def replays(house: House, readable: Collection[str] | None = ("d1",)) -> Replays:
@@ -60,6 +61,19 @@ async def test_a_run_replays_from_its_record(recorded: House, case: str) -> None
     assert value["outcome"] == {"recorded": state["outcome"], "replayed": state["outcome"]}
     assert value["live_calls"] == 0
     assert {hop["status"] for hop in value["hops"]} == {"same"}
+
+
+@pytest.mark.parametrize("bad", ["", "north", "inner"])
+async def test_an_answer_in_windows_replays_window_by_window(recorded: House, bad: str) -> None:
+    prepare(recorded, *FACTS)
+    recorded.models.labels = lambda one: "unsupported" if bad and bad in one.text else "supported"
+    run = str(uuid.uuid4())
+    state = await recorded.ask(run=run, principal=READER, options=Options(release="window"))
+    value = await again(recorded, run)
+    assert value["identical"], value["first_divergence"]
+    assert value["outcome"]["replayed"] == state["outcome"] == ("abstained" if bad else "answered")
+    shown = sum(hop["node"] == "release" for hop in value["hops"])
+    assert shown == 0 if bad == "north" else shown >= 2
 
 
 @pytest.mark.parametrize(

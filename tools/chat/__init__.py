@@ -70,6 +70,17 @@ class Completion:
     """Probability of each alternative for the first token, where asked for and supported."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The next whole sentences of an answer that is still being written, and what has come behind them."""
+
+    text: str
+    ahead: str = ""
+    """What is written already behind `text`; it comes again in the stretches that follow."""
+    completion: Completion | None = None
+    """The whole answer, with its usage, once it has ended: then `text` is the last of it."""
+
+
 class Chat(Protocol):
     """A chat model. Raises ModelUnavailable after its time-outs and retries; cancellation stops the call."""
 
@@ -83,5 +94,12 @@ class Chat(Protocol):
 
     async def complete(self, request: ChatRequest) -> Completion: ...
 
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        """Stretch `number` of the answer that is written in `stream`, a name of the caller's; 0 begins it anew.
 
-__all__ = ["Chat", "ChatRequest", "Completion", "DraftSentence", "Quote", "Turn", "Usage"]
+        Raises what `complete` does, and StreamLost where the stretch before it was not taken from this process.
+        """
+        ...
+
+
+__all__ = ["Chat", "ChatRequest", "Completion", "DraftSentence", "Quote", "Stretch", "Turn", "Usage"]

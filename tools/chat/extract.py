@@ -1,6 +1,7 @@
 """The built-in chat adapter: quotes the sentences that answer, verbatim, at most two. It never invents a word."""
 
-from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
+from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Stretch, Usage
+from fiel.tools.errors import StreamLost
 from fiel.tools.rerank.choosing import Weighed, chosen, weigh
 from fiel.tools.rerank.cross_encoder import PairScorer
 from fiel.tools.rerank.grading import read
@@ -51,6 +52,13 @@ class Extract:
             model=self.version,
             sentences=sentences,
         )
+
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        """All of the answer at once: it is not written word by word."""
+        if number:
+            raise StreamLost("the answer has ended", where=f"stretch {number}")
+        completion = await self.complete(request)
+        return Stretch(completion.text, completion=completion)
 
 
 def _sentence(weighed: Weighed) -> DraftSentence:

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from fiel.tools.chat import ChatRequest, Completion
+from fiel.tools.chat import ChatRequest, Completion, Stretch
 from fiel.tools.chat.limits import Limits
 from fiel.tools.chat.openai import OpenAIChat
 from fiel.tools.errors import ModelUnavailable, SettingsError
@@ -51,10 +51,15 @@ class GgufChat:
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Ask the model. Raises ModelUnavailable where it cannot be loaded or does not answer."""
+        return await (await self._loaded()).complete(request)
+
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        """See the port."""
+        return await (await self._loaded()).stretch(request, stream, number)
+
+    async def _loaded(self) -> OpenAIChat:
         chat = self._chat
-        if chat is None:
-            chat = await asyncio.to_thread(self._load)
-        return await chat.complete(request)
+        return await asyncio.to_thread(self._load) if chat is None else chat
 
     async def aclose(self) -> None:
         """Close the connections and free the model. The adapter may be used again, and then loads it again."""

@@ -6,8 +6,11 @@ environment. No message of an error holds the key, what was sent or what came ba
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -22,6 +25,8 @@ from fiel.tools.errors import (
     SettingsError,
 )
 
+T = TypeVar("T")
+
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 """Statuses after which the same request may succeed."""
 NEGOTIABLE = frozenset({400, 422, 501})
@@ -34,6 +39,30 @@ class Reply:
 
     status: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A reply whose body is still coming; the status is good or negotiable."""
+
+    status: int
+    kind: str
+    """Its media type."""
+    parts: AsyncIterator[bytes]
+
+    async def body(self) -> bytes:
+        """All of it."""
+        return b"".join([part async for part in self.parts])
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Its lines, without their ends."""
+        rest = b""
+        async for part in self.parts:
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                yield line.removesuffix(b"\r")
+        if rest:
+            yield rest
 
 
 class _Failed(Exception):
@@ -59,10 +88,26 @@ class Transport:
 
     async def post(self, path: str, payload: bytes) -> Reply:
         """Send `payload` to the base address + `path`. Raises kinds of ModelUnavailable; cancellation ends the call."""
+        async with self._call():
+            return await self._attempts(lambda: self._once(path, payload))
+
+    @asynccontextmanager
+    async def streaming(self, path: str, payload: bytes) -> AsyncIterator[Streamed]:
+        """The same for a reply that comes bit by bit: attempts end with its head. Its limits hold for all of it."""
+        async with self._call(), AsyncExitStack() as stack:
+            response = await self._attempts(lambda: self._opened(stack, path, payload))
+            try:
+                yield Streamed(response.status_code, response.headers.get("content-type", ""), self._parts(response))
+            except httpx.TransportError as error:
+                raise self._broken(error) from error
+
+    @asynccontextmanager
+    async def _call(self) -> AsyncIterator[None]:
+        """One call within its time. What becomes of it moves the circuit."""
         self._circuit.enter(self.where)
         try:
             async with asyncio.timeout(self._limits.total):
-                reply = await self._attempts(path, payload)
+                yield
         except TimeoutError as error:
             self._circuit.failed()
             raise ModelTimeout(f"no answer within {self._limits.total:g} s", where=self.where) from error
@@ -73,7 +118,6 @@ class Transport:
             self._circuit.failed()
             raise
         self._circuit.passed()
-        return reply
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
@@ -81,13 +125,13 @@ class Transport:
         if client is not None:
             await client.aclose()
 
-    async def _attempts(self, path: str, payload: bytes) -> Reply:
+    async def _attempts(self, once: Callable[[], Awaitable[T]]) -> T:
         deadline = asyncio.get_running_loop().time() + self._limits.total
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._once(path, payload)
+                return await once()
             except _Failed as failed:
                 wait = self._limits.wait(attempt) if failed.wait is None else failed.wait
                 if attempt >= self._limits.attempts or asyncio.get_running_loop().time() + wait >= deadline:
@@ -101,8 +145,22 @@ class Transport:
                 self._sort_out(response)
                 return Reply(response.status_code, await self._body(response))
         except httpx.TransportError as error:
-            kind = type(error).__name__
-            raise _Failed(ModelUnavailable(f"the connection failed: {kind}", where=self.where)) from error
+            raise _Failed(self._broken(error)) from error
+
+    async def _opened(self, stack: AsyncExitStack, path: str, payload: bytes) -> httpx.Response:
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+        async with AsyncExitStack() as own:
+            try:
+                stream = self._client().stream("POST", path, content=payload, headers=headers)
+                response = await own.enter_async_context(stream)
+            except httpx.TransportError as error:
+                raise _Failed(self._broken(error)) from error
+            self._sort_out(response)
+            stack.push_async_exit(own.pop_all())
+            return response
+
+    def _broken(self, error: httpx.TransportError) -> ModelUnavailable:
+        return ModelUnavailable(f"the connection failed: {type(error).__name__}", where=self.where)
 
     def _sort_out(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -115,14 +173,17 @@ class Transport:
         raise ModelRejected(f"the endpoint refuses with status {status}", where=self.where, hint=_advice(status))
 
     async def _body(self, response: httpx.Response) -> bytes:
+        return b"".join([part async for part in self._parts(response)])
+
+    async def _parts(self, response: httpx.Response) -> AsyncIterator[bytes]:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise ModelUnreadable("the reply is compressed, which was not asked for", where=self.where)
-        body = bytearray()
+        size = 0
         async for part in response.aiter_raw():
-            body += part
-            if len(body) > self._limits.reply_bytes:
+            size += len(part)
+            if size > self._limits.reply_bytes:
                 raise ModelUnreadable(f"the reply is larger than {self._limits.reply_bytes} bytes", where=self.where)
-        return bytes(body)
+            yield part
 
     def _client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()

@@ -30,10 +30,17 @@ class Dialect:
     logprobs: bool = True
     temperature: bool = True
     tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    streams: bool = True
+    counts: bool = True
+    """Whether it counts the tokens of what it streams."""
 
 
-def without(dialect: Dialect, request: ChatRequest, refusal: bytes) -> Dialect | None:
+def without(dialect: Dialect, request: ChatRequest, refusal: bytes, *, streamed: bool = False) -> Dialect | None:
     """A plainer dialect for the endpoint that answered `refusal`; None where nothing is left to leave out."""
+    if streamed and dialect.counts and b"stream_options" in refusal:
+        return replace(dialect, counts=False)
+    if streamed and dialect.streams and b"stream" in refusal:
+        return replace(dialect, streams=False)
     if dialect.tokens == "max_tokens" and b"max_completion_tokens" in refusal:
         return replace(dialect, tokens="max_completion_tokens")
     if dialect.temperature and b"temperature" in refusal:
@@ -45,10 +52,12 @@ def without(dialect: Dialect, request: ChatRequest, refusal: bytes) -> Dialect |
     return None
 
 
-def payload(model: str, request: ChatRequest, dialect: Dialect) -> bytes:
+def payload(model: str, request: ChatRequest, dialect: Dialect, *, streamed: bool = False) -> bytes:
     """The body of the request."""
     messages = [{"role": turn.role, "content": _sendable(turn.content)} for turn in request.turns]
-    body: dict[str, Any] = {"model": model, "messages": messages, "stream": False}
+    body: dict[str, Any] = {"model": model, "messages": messages, "stream": streamed}
+    if streamed and dialect.counts:
+        body["stream_options"] = {"include_usage": True}
     body[dialect.tokens] = request.max_tokens
     if dialect.temperature:
         body["temperature"] = 0
@@ -98,7 +107,7 @@ def read(body: bytes, request: ChatRequest, model: str, price: "Price", where: s
     name = reply.get("model")
     return Completion(
         text=content,
-        usage=_usage(reply.get("usage"), price, where),
+        usage=usage_of(reply.get("usage"), price, where),
         finish="stop" if finish == "stop" else "length",
         model=name if isinstance(name, str) and name else model,
         first_token=_first_token(choice.get("logprobs"), where) if request.logprobs else {},
@@ -112,8 +121,11 @@ def _follows(content: str, schema: Mapping[str, Any], finish: str, where: str) -
         raise _unreadable("the reply does not follow the JSON schema", where)
 
 
-def _usage(value: Any, price: "Price", where: str) -> Usage:
-    """Endpoints that do not count send no usage; one that sends nonsense cannot be trusted with the rest."""
+def usage_of(value: Any, price: "Price", where: str) -> Usage:
+    """What a reply says that it used.
+
+    Endpoints that do not count send no usage; one that sends nonsense cannot be trusted with the rest.
+    """
     if value is None:
         return Usage()
     counts = _mapping(value, "the usage", where)
