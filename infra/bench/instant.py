@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Stretch, Usage
+from fiel.tools.chat import AtOnce, ChatRequest, Completion, DraftSentence, Quote, Usage
 from fiel.tools.embed import Vector
 from fiel.tools.guard import Assessment
 from fiel.tools.judge import Judgement, SentenceJudgement
@@ -57,7 +57,7 @@ class InstantReranker:
         return Ranking(tuple(range(count)), tuple(float(count - index) for index in range(count)), 1.0)
 
 
-class InstantChat:
+class InstantChat(AtOnce):
     """Quotes the first passage up to its first full stop."""
 
     version = "instant:1"
@@ -67,10 +67,6 @@ class InstantChat:
         text = request.passages[0]["text"]
         end = text.find(". ") + 1 or len(text)
         return Completion(text[:end], Usage(), sentences=(DraftSentence(text[:end], (Quote(0, 0, end),)),))
-
-    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
-        completion = await self.complete(request)
-        return Stretch(completion.text, completion=completion)
 
 
 class InstantGuard:

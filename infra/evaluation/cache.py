@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fiel.tools.chat import Chat, ChatRequest, Completion
+from fiel.tools.chat import AtOnce, Chat, ChatRequest, Completion
 from fiel.tools.embed import Embedder, Vector
 from fiel.tools.rerank.cross_encoder import PairScorer
 
@@ -104,7 +104,7 @@ class CachedEmbedder:
         return [np.asarray(self._store.values[key], dtype=np.float32) for key in keys]
 
 
-class CachedChat:
+class CachedChat(AtOnce):
     """A chat model that remembers on disk what it wrote on which prompt."""
 
     def __init__(self, inner: Chat, store: Store) -> None:

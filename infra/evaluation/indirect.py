@@ -35,7 +35,7 @@ from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.models import quiet_threads
 from fiel.policies.bundle import load_bundles
 from fiel.policies.plain import PlainPolicies
-from fiel.tools.chat import Chat, ChatRequest, Completion, Turn
+from fiel.tools.chat import AtOnce, Chat, ChatRequest, Completion, Turn
 from fiel.tools.embed import Embedder
 from fiel.tools.principal import local_administrator
 from fiel.tools.rerank.cross_encoder import PairScorer
@@ -75,7 +75,7 @@ class Result:
 
 
 @dataclass(slots=True)
-class Heard:
+class Heard(AtOnce):
     """A chat model whose first completion over passages is kept."""
 
     inner: Chat

@@ -92,6 +92,9 @@ class _Port:
     async def complete(self, *arguments: Any) -> Any:
         return await self._ask("complete", *arguments)
 
+    async def stretch(self, *arguments: Any) -> Any:
+        return await self._ask("stretch", *arguments)
+
     async def query(self, *arguments: Any) -> Any:
         return await self._ask("query", *arguments)
 

@@ -1,9 +1,11 @@
 """The chat port: a question and passages in, sentences with quotes out."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from fiel.tools.errors import StreamLost
 from fiel.tools.search import Passage
 
 
@@ -102,4 +104,20 @@ class Chat(Protocol):
         ...
 
 
-__all__ = ["Chat", "ChatRequest", "Completion", "DraftSentence", "Quote", "Stretch", "Turn", "Usage"]
+class AtOnce(ABC):
+    """For a model that does not write word by word: its answer is one stretch."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def complete(self, request: ChatRequest) -> Completion: ...
+
+    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
+        """All of the answer. Raises what `complete` does; StreamLost for any stretch but the first."""
+        if number:
+            raise StreamLost("the answer has ended", where=f"stretch {number}")
+        completion = await self.complete(request)
+        return Stretch(completion.text, completion=completion)
+
+
+__all__ = ["AtOnce", "Chat", "ChatRequest", "Completion", "DraftSentence", "Quote", "Stretch", "Turn", "Usage"]

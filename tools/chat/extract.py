@@ -1,7 +1,6 @@
 """The built-in chat adapter: quotes the sentences that answer, verbatim, at most two. It never invents a word."""
 
-from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Stretch, Usage
-from fiel.tools.errors import StreamLost
+from fiel.tools.chat import AtOnce, ChatRequest, Completion, DraftSentence, Quote, Usage
 from fiel.tools.rerank.choosing import Weighed, chosen, weigh
 from fiel.tools.rerank.cross_encoder import PairScorer
 from fiel.tools.rerank.grading import read
@@ -9,7 +8,7 @@ from fiel.tools.rerank.logistic import Calibration, calibration
 from fiel.tools.text.questions import wants_code
 
 
-class Extract:
+class Extract(AtOnce):
     """Answers by quotation, in whatever language the passages are.
 
     Passages come best first. In English the cross-encoder (where one is given) helps to choose among sentences; in
@@ -52,13 +51,6 @@ class Extract:
             model=self.version,
             sentences=sentences,
         )
-
-    async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
-        """All of the answer at once: it is not written word by word."""
-        if number:
-            raise StreamLost("the answer has ended", where=f"stretch {number}")
-        completion = await self.complete(request)
-        return Stretch(completion.text, completion=completion)
 
 
 def _sentence(weighed: Weighed) -> DraftSentence:
