@@ -25,6 +25,8 @@ STATUS: dict[str, int] = {
     "too_many": 429,
     "spend_reached": 429,
     "graph_failed": 500,
+    "document_not_found": 404,
+    "key_erased": 410,
     "key_unavailable": 503,
     "run_not_found": 404,
 }

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("trace", "Show the hops of a run as a tree."),
     "replay": ("replay", "Replay a run from its record and compare it, hop by hop."),
     "audit": ("audit", "Verify, export and show what the ledger has."),
+    "lineage": ("lineage", "From a document to the answers that used it, and from a sentence back."),
     "erase": ("erase", "Erase a person: their keys, their rows, their traces."),
     "policy": ("policy", "List, show, compare and try policy bundles; check a text against one."),
     "grant": ("access", "Let a group or a user read a collection or a document."),

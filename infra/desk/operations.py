@@ -52,7 +52,7 @@ async def trace(store: "Store", principal: Principal, run: str) -> Json:
 
     Raises UsageError for what is no id, RunNotFound.
     """
-    from fiel.infra.telemetry.trace import RunNotFound, read
+    from fiel.infra.telemetry.trace import not_found, read
 
     try:
         name = str(uuid.UUID(run.removeprefix("tr-")))
@@ -61,7 +61,7 @@ async def trace(store: "Store", principal: Principal, run: str) -> Json:
     value: Json = outward(await read(store, name))
     own = value["caller"] == principal.id or principal.may(*SEES_RUNS)
     if value["tenant"] != principal.tenant or not own:
-        raise RunNotFound("no such run", where=name)
+        raise not_found(name)
     return value
 
 

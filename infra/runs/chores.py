@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fiel.infra.ledger.sealing import Sealing
+from fiel.infra.lineage.index import Indexing
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.crons import Crons, Firing
 from fiel.infra.runs.deadlines import Due
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("fiel.runs")
 CRONS = 1.0
 EXPIRY = 30.0
+LINEAGE = 1.0
 """Seconds between looks."""
 
 Lives = Callable[[Asker], Awaitable[bool]]
@@ -39,6 +41,7 @@ class Chores:
         lives: Lives,
         reviewing: Reviewing,
         sealing: Sealing,
+        indexing: Indexing,
         others: Sequence[Callable[[], Awaitable[int]]] = (),
     ) -> None:
         """`others`: what is done at every look for what has expired."""
@@ -50,6 +53,7 @@ class Chores:
         self._reviewing = reviewing
         self.sealing = sealing
         self._others = others
+        self._indexing = indexing
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -58,6 +62,7 @@ class Chores:
             self._again(EXPIRY, self._expiry.sweep),
             self._again(EXPIRY, self._reviewing.expire),
             self.sealing.run(),
+            self._again(LINEAGE, self._indexing.catch_up),
             *(self._again(EXPIRY, other) for other in self._others),
         )
 

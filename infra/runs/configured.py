@@ -10,6 +10,8 @@ from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger import heads
 from fiel.infra.ledger.keys import Cipher, load_or_create
 from fiel.infra.ledger.sealing import Sealing
+from fiel.infra.ledger.subjects import SubjectKeys
+from fiel.infra.lineage.index import Indexing
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.chores import Chores
 from fiel.infra.runs.crons import Crons
@@ -44,9 +46,10 @@ def engine(
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
     reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
     sealing = Sealing(database.system, _signer(settings))
+    indexing = Indexing(database.system, SubjectKeys(database.system, cipher))
     crons = Crons(database, assistants, sealer)
     others = [partial(resume, database)]
-    made.chores = Chores(made, assistants, crons, expiry, lives, reviewing, sealing, others)
+    made.chores = Chores(made, assistants, crons, expiry, lives, reviewing, sealing, indexing, others)
     return made
 
 

@@ -22,6 +22,11 @@ class RunNotFound(UsageError):
     code = "run_not_found"
 
 
+def not_found(run: str) -> RunNotFound:
+    """Of a run that is not there, and of one that the caller may not see: they look alike."""
+    return RunNotFound("no such run", where=run, hint="Runs are recorded when they end, or step by step on a thread")
+
+
 async def read(store: Store, run: str) -> Tree:
     """A run as the ledger has it: its facts, and its hops in order with times, decisions and tokens.
 
@@ -34,7 +39,7 @@ async def read(store: Store, run: str) -> Tree:
         raise UsageError("a run's id is a UUID", where=run) from error
     run, tries = await _attempts(store, run)
     if not tries:
-        raise RunNotFound("no such run", where=run, hint="Runs are recorded when they end, or step by step on a thread")
+        raise not_found(run)
     first = tries[0]
     start = first.bodies[0]["at"] if first.bodies else first.row.started
     bodies = [body for one in tries for body in one.bodies]

@@ -192,6 +192,26 @@ def test_ask_answers_from_the_documents_and_trace_shows_its_hops(fiel: Fiel, fol
     assert "guard_input" in shown and "release" in shown
 
 
+def test_an_answer_leads_to_its_document_and_the_document_to_its_answers(fiel: Fiel, folder: Path) -> None:
+    fiel("ingest", str(folder), "--collection", "traced", "--allow", "everyone")
+    _, answer = fiel("ask", "How many days of leave does every employee have?", "--collection", "traced", "--as", "a")
+    cited = answer["citations"][0]
+    status, value = fiel("lineage", "run", answer["run_id"], "--sentence", "1")
+    (source,) = value["sentences"][0]["sources"]
+    assert (status, source["document"], source["version"]) == (0, cited["document"], cited["version"])
+    assert (source["verbatim"], source["current"], source["number"]) == (True, True, 1)
+    assert value["queries"][source["found_by"][0]["query"] - 1]["text"]
+    status, value = fiel("lineage", "document", cited["document"], "--used", "cited", "--as", "a")
+    assert (status, [(run["run"], run["sentences"]) for run in value["runs"]]) == (0, [(answer["run_id"], [1])])
+    assert fiel("lineage", "document", cited["uri"], "--as", "b")[0] == 1
+    assert fiel("lineage", "document", "nowhere.md")[1]["error"]["code"] == "document_not_found"
+    assert fiel("lineage", "rebuild")[0] == 0
+    _, shown = fiel("lineage", "run", answer["run_id"], json_out=False)
+    assert "thirty days" in shown and "found by query 1" in shown
+    _, shown = fiel("lineage", "document", cited["uri"], json_out=False)
+    assert "cited in sentence 1" in shown and "the current one" in shown
+
+
 def test_ask_says_no_with_1(fiel: Fiel, folder: Path) -> None:
     fiel("ingest", str(folder), "--collection", "asked", "--allow", "everyone")
     status, answer = fiel("ask", "Who painted the Mona Lisa?", "--collection", "asked")

@@ -93,6 +93,8 @@ ACTIONS: Mapping[str, Action] = {
     "GET /audit/acts": _SEARCH,
     "GET /audit/verify": _SEARCH,
     "POST /audit/export": _SEARCH,
+    "GET /lineage/documents": _SEARCH,
+    "GET /lineage/runs/{run_id}": _READ,
     "POST /fiel/ask": _RUN,
     "POST /fiel/search": ("store", "search"),
     "GET /fiel/runs/{run}/trace": _READ,

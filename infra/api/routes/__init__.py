@@ -16,6 +16,7 @@ NAMES = (
     "reviews",
     "feedback",
     "audit",
+    "lineage",
     "desk",
 )
 """Modules whose routers the application includes, in this order."""

@@ -1,0 +1,116 @@
+"""The index of lineage: follows each tenant's sealed chain and writes down which versions of documents runs used.
+
+Reading the seals that are new and noting how far is one transaction, one process at a time: one that is killed leaves
+both or neither. What is indexed twice is there once.
+"""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from fiel.infra.database.connect import Database
+from fiel.infra.ledger.acts import Act, record
+from fiel.infra.ledger.postgres import System
+from fiel.infra.ledger.subjects import Keys
+from fiel.infra.ledger.verify import split
+from fiel.infra.lineage.facts import Told, origin, told, uses
+from fiel.tools.errors import NotPermitted
+from fiel.tools.principal import Principal
+from fiel.tools.sql import load
+
+SEALS = 16
+"""Seals of a tenant that are read at once."""
+RUNS = 200
+"""Runs that are read at once."""
+
+
+class Indexing:
+    """Keeps the index of one database."""
+
+    def __init__(self, system: System, keys: Keys) -> None:
+        self._system = system
+        self._keys = keys
+        self._sql = load(__package__, "index.sql")
+
+    async def step(self) -> int:
+        """Index some of what was sealed; how many seals. None where another process does.
+
+        Raises DatabaseUnavailable.
+        """
+        async with self._system() as connection:
+            lock = await (await connection.execute(self._sql["lock"])).fetchone()
+            if not (lock and lock[0]):
+                return 0
+            seals = await (await connection.execute(self._sql["sealed"], {"most": SEALS})).fetchall()
+            runs: dict[str, list[str]] = {}
+            for tenant, _, leaves in seals:
+                runs.setdefault(tenant, []).extend(id for _, kind, id, *_ in split(bytes(leaves)) if kind == b"r")
+            for tenant, ids in runs.items():
+                distinct = list(dict.fromkeys(ids))
+                for start in range(0, len(distinct), RUNS):
+                    await self._index(connection, tenant, distinct[start : start + RUNS])
+            for tenant, seal in {tenant: number for tenant, number, _ in seals}.items():
+                await connection.execute(self._sql["place"], {"tenant": tenant, "seal": seal})
+        return len(seals)
+
+    async def catch_up(self) -> int:
+        """Index everything that is sealed by now; how many seals."""
+        total = 0
+        while done := await self.step():
+            total += done
+        return total
+
+    async def _index(self, connection: Any, tenant: str, runs: Sequence[str]) -> None:
+        rows: list[dict[str, Any]] = []
+        for one in (await told(connection, self._keys, runs)).values():
+            if one.tenant == tenant:
+                rows += await self._rows(connection, one)
+        await connection.execute("SELECT fiel.act_as(%s, '', '{}')", (tenant,))
+        await connection.execute(self._sql["hold"], {"keys": sorted({row["key"] for row in rows})})
+        async with connection.cursor() as cursor:
+            await cursor.executemany(self._sql["add"], rows)
+
+    async def _rows(self, connection: Any, one: Told) -> list[dict[str, Any]]:
+        """Rows of a run that has ended; none of one whose contents cannot be read, or name no documents of fiel's."""
+        outcome = one.end.get("outcome")
+        if not outcome or one.lost:
+            return []
+        _, passages = await origin(connection, self._keys, one, "passages")
+        found = uses(passages or (), one.written("citations"), one.written("judgement"))
+        same = {"tenant": one.tenant, "run": one.run, "caller": one.caller, "started": one.started}
+        return [
+            {
+                **same,
+                "outcome": outcome,
+                "key": one.key,
+                "document": use.document,
+                "version": use.version,
+                "chunks": list(use.chunks),
+                "sentences": list(use.sentences),
+            }
+            for use in found
+            if _are_ids(use.document, use.version, *use.chunks)
+        ]
+
+
+def _are_ids(*names: str) -> bool:
+    with suppress(ValueError):
+        return all(uuid.UUID(name) for name in names)
+    return False
+
+
+async def rebuild(database: Database, by: Principal, indexing: Indexing) -> int:
+    """Forget the index of the caller's tenant and make it anew from the ledger; how many seals were read.
+
+    Raises NotPermitted.
+    """
+    if not by.may("auditor", "administrator"):
+        raise NotPermitted("the index is made anew by auditors and administrators", where="lineage")
+    sql, values = load(__package__, "index.sql"), {"tenant": by.tenant}
+    async with database.acting(by) as connection:
+        await record(connection, Act(by, "audit_read", by.tenant, {"what": "lineage_rebuild"}))
+        await connection.execute(sql["alone"])  # whoever indexes now would note a place that is none any more
+        await connection.execute(sql["begin"], values)
+        await connection.execute(sql["clear"], values)
+    return await indexing.catch_up()
