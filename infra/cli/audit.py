@@ -14,9 +14,17 @@ from fiel.tools.errors import UsageError
 from fiel.tools.principal import local_administrator
 
 if TYPE_CHECKING:
+    from fiel.infra.database.connect import Database
     from fiel.infra.ledger.export import Part
 
 TENANT_OPTION = click.option("--tenant", default=TENANT, show_default=True, help="Whose ledger.")
+WITHOUT = {
+    "waiting": "spans still on their way",
+    "refused": "of these MLflow refuses spans",
+    "unrecorded": "no receipts to compare with",
+    "erased": "erased by right",
+}
+"""Runs whose traces were not compared, and why."""
 
 
 @click.group("audit")
@@ -27,9 +35,15 @@ def audit() -> None:
 @command("verify", audit)
 @click.option("--export", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
 @click.option("--key", metavar="HEX", help="Public key that heads must be signed with; without it the home folder's.")
+@click.option("--mlflow", "traces", is_flag=True, help="Compare the traces in MLflow with the ledger too.")
+@click.option("--since", metavar="TIME", help="Compare traces since then: 2026-01-31, 2026-01-31T12:00+01:00, or 7d.")
 @TENANT_OPTION
-async def verify(settings: Settings, file: Path | None, key: str | None, tenant: str) -> Result:
+async def verify(
+    settings: Settings, file: Path | None, key: str | None, traces: bool, since: str | None, tenant: str
+) -> Result:
     """Check every hash and signature, in the database or in an export; exit status 1 where something is broken."""
+    if (file is not None and traces) or (since is not None and not traces):
+        raise UsageError("traces are compared with the database: --mlflow, and with it --since", where="--mlflow")
     if file is not None:
         value = _checked(settings, file, key)
     else:
@@ -38,7 +52,25 @@ async def verify(settings: Settings, file: Path | None, key: str | None, tenant:
 
         async with open_database(settings, size=2) as database:
             value = await verified(settings, database, local_administrator(tenant))
-    return Result(value, lambda: _show(value), NO if value["broken"] else DONE)
+            if traces:
+                value["mlflow"] = await _compared(settings, database, tenant, part_of(None, since).since)
+    broken = value["broken"] or value.get("mlflow", {}).get("broken")
+    return Result(value, lambda: _show(value), NO if broken else DONE)
+
+
+async def _compared(settings: Settings, database: "Database", tenant: str, since: int) -> dict[str, Any]:
+    from fiel.infra.cli.serve import mlflow
+    from fiel.infra.compose import cipher
+    from fiel.infra.desk.traces import compare
+    from fiel.infra.ledger.subjects import SubjectKeys
+    from fiel.infra.telemetry.mlflow import Mlflow
+
+    async with mlflow(settings, 0) as url:
+        client, keys = Mlflow(url, settings.mlflow_experiment), SubjectKeys(database.system, cipher(settings))
+        try:
+            return await compare(database, keys, client, local_administrator(tenant), since)
+        finally:
+            await client.close()
 
 
 def _checked(settings: Settings, file: Path, key: str | None) -> dict[str, Any]:
@@ -126,3 +158,17 @@ def _show(value: dict[str, Any]) -> None:
         click.echo(click.style(f"broken: {one['what']}", fg="red") + f" ({place})")
     if not value["broken"]:
         click.echo(click.style("the chain holds", fg="green"))
+    if "mlflow" in value:
+        _show_traces(value["mlflow"])
+
+
+def _show_traces(value: dict[str, Any]) -> None:
+    click.echo(f"MLflow: {value['runs']} runs, {value['spans']} spans compared")
+    for name, meaning in WITHOUT.items():
+        if value[name]:
+            click.echo(f"{meaning}: {value[name]} runs")
+    for one in value["broken"]:
+        place = f"run {one['run']}" + (f", span {one['span']} {one['name']}" if one["span"] else "")
+        click.echo(click.style(f"differs: {one['what']}", fg="red") + f" ({place})")
+    if not value["broken"]:
+        click.echo(click.style("the traces are those of the ledger", fg="green"))

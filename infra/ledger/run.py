@@ -11,6 +11,7 @@ from orjson import dumps
 from fiel.infra.ledger.chain import START, Point, Sealed, Space, Unfolded, seal
 from fiel.infra.ledger.encode import SORTED, NotRecordable, digest, encode, plain
 from fiel.infra.ledger.frames import pack
+from fiel.infra.ledger.receipts import Receipt, packed, receipt
 from fiel.infra.ledger.store import Flush, RunRow
 from fiel.infra.ledger.subjects import DataKey
 from fiel.infra.telemetry import otlp
@@ -133,6 +134,8 @@ class Run:
         self._contents: dict[str, bytes] = {}
         self._sealed: list[Sealed] = []
         self._spans: list[bytes] = []
+        self._receipts: list[Receipt] = []
+        """Of spans that were flushed without an entry: the next one takes them along."""
         self._fresh_drafts: dict[str, bytes] = {}
         self._versions: Mapping[str, str] = {}
         self._flushed = False
@@ -329,6 +332,10 @@ class Run:
         if not self.unflushed:
             return None
         cipher, run = self._cipher, self.row.run
+        self._receipts += [receipt(one, self.mac) for one in self._spans]
+        if self._receipts and self._sealed:
+            self.keep(packed(self._receipts))
+            self._receipts = []
         spans = otlp.traces(self._spans, resource=self._resource) if self._spans else b""
         drafts = self._fresh_drafts.items() if keep_drafts else ()
         flush = Flush(

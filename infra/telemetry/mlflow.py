@@ -1,6 +1,6 @@
 """MLflow over its REST interface: what the shipper and `fiel demo` need of it. The mlflow package is not imported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -93,6 +93,29 @@ class Mlflow:
             raise self._error(f"{answer.status_code}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json()["trace"]
         return found
+
+    async def traces(self, traces: Sequence[str]) -> list[dict[str, Any]]:
+        """Those of these traces (32 digits of their ids) that there are, with their spans."""
+        names = [("trace_ids", f"tr-{trace}") for trace in traces]
+        answer = await self._call("GET", "/api/3.0/mlflow/traces/batchGet", params=names)
+        if answer.status_code != 200:
+            raise self._error(f"{answer.status_code}: {answer.text[:300]}")
+        found: list[dict[str, Any]] = answer.json().get("traces", [])
+        return found
+
+    async def names(self, since: int = 0) -> AsyncIterator[list[str]]:
+        """The 32 digits of the ids of all traces of the experiment, in parts; of those since then (milliseconds)."""
+        where = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": await self.experiment()}}
+        asked = {"locations": [where], "max_results": 500, "filter": f"timestamp_ms >= {since}", "page_token": ""}
+        while True:
+            answer = await self._call("POST", "/api/3.0/mlflow/traces/search", json=asked)
+            if answer.status_code != 200:
+                raise self._error(f"{answer.status_code}: {answer.text[:300]}")
+            found = answer.json()
+            yield [one["trace_id"].removeprefix("tr-") for one in found.get("traces", [])]
+            asked["page_token"] = found.get("next_page_token", "")
+            if not asked["page_token"]:
+                return
 
     async def _find(self) -> str | None:
         answer = await self._call("GET", f"{_API}/get-by-name", params={"experiment_name": self._name})

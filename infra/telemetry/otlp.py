@@ -91,6 +91,16 @@ def span(
     )  # fmt: skip
 
 
+def identity(data: bytes) -> tuple[str, str]:
+    """Id (16 hexadecimal digits) and name of what `span` gave."""
+    at = 38 if data[28:30] == b"\x22\x08" else 28  # behind trace and id, and behind the parent where there is one
+    size, at, shift = 0, at + 1, 0
+    while data[at] & 0x80:
+        size, at, shift = size | (data[at] & 0x7F) << shift, at + 1, shift + 7
+    size |= data[at] << shift
+    return data[20:28].hex(), data[at + 1 : at + 1 + size].decode()
+
+
 @lru_cache(maxsize=8)
 def _head(resource: tuple[tuple[str, str], ...], scope: str) -> tuple[bytes, bytes]:
     return _block(b"\x0a", attributes(b"\x0a", dict(resource))), _block(b"\x0a", _block(b"\x0a", scope.encode()))

@@ -80,7 +80,7 @@ class HopSpan(Span):
                 name=self.name,
                 start=self.start,
                 end=self._end,
-                values=self.values,
+                values=dict(sorted(self.values.items())),  # as whoever compares it will have them
                 error=self.error,
             )
         )
