@@ -10,7 +10,7 @@ from fiel.infra.cli.output import DONE, NO, Result
 from fiel.infra.settings import Settings
 
 if TYPE_CHECKING:
-    from fiel.infra.replay.whatif import Change
+    from fiel.infra.replay.change import Change
 
 
 @command("replay")
@@ -37,7 +37,7 @@ async def replay(
     unchanged are answered from the record, and the others live. Exit status 0: identical; 1: it differs, and the first
     divergence is named with both values.
     """
-    from fiel.infra.replay.whatif import Change
+    from fiel.infra.replay.change import Change
 
     named = {"policy": policy, "prompt": prompt, "chat": chat}
     options = {name: value for name, value in named.items() if value is not None} | options_given(given)

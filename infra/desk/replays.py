@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from fiel.infra.ledger.acts import Act, record
+from fiel.infra.replay.change import Change
 from fiel.infra.replay.replays import Replays
 from fiel.infra.replay.sight import sight_of
 from fiel.infra.replay.stage import Stage
-from fiel.infra.replay.whatif import Change
 from fiel.tools.principal import Principal
 
 if TYPE_CHECKING:

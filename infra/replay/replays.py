@@ -6,16 +6,15 @@ from typing import Any
 from fiel.graphs.answer.options import Options, forbidden
 from fiel.infra.ledger.store import Store
 from fiel.infra.ledger.subjects import Keys
+from fiel.infra.replay.change import KINDS, UNCHANGED, Change
 from fiel.infra.replay.masks import Sight, masked
 from fiel.infra.replay.record import Record, load
 from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.walk import Walked, strict
-from fiel.infra.replay.whatif import KINDS, Change, Replayed, counterfactual
+from fiel.infra.replay.whatif import Replayed, counterfactual
 from fiel.infra.telemetry.trace import RunNotFound
 from fiel.tools.errors import NotPermitted, UsageError
 from fiel.tools.principal import Principal
-
-UNCHANGED = Change()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Replays:
         return await masked(self.sight, principal, record, found, value)
 
     def check(self, principal: Principal, change: Change) -> None:
-        """Whether this caller may ask for this change. Raises NotPermitted, UsageError, PolicyError."""
+        """Whether this caller may ask for this change. Raises NotPermitted, UsageError."""
         if not principal.may("administrator", "auditor"):
             raise NotPermitted("replays are for administrators and auditors", where="replay")
         if unknown := sorted(change.again - set(KINDS)):

@@ -5,13 +5,14 @@ unchanged is answered from the record. Differences that only name another versio
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from langgraph.graph import END, START
 
 from fiel.infra.ledger.chain import Unfolded
+from fiel.infra.replay.change import Change
 from fiel.infra.replay.compare import consequences
 from fiel.infra.replay.hops import call, folded, following, values
 from fiel.infra.replay.pool import Pool
@@ -20,31 +21,9 @@ from fiel.infra.replay.rehearse import Rehearsal, opened, rehearsing
 from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.walk import CUT, Left, Pair, Walked, code_note
 
-KINDS = ("embed", "search", "rerank", "chat", "judge", "guard")
-"""What can be asked again although the record has it."""
 LONGEST = 200
 """Hops after which a replay ends, should a graph go in circles."""
 _PORTS = {"collection": "index", "search": "index"}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a replay changes. Without options and kinds it changes nothing and is strict."""
-
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the graph (`policy`, `prompt`, `chat`, `k`, …) and their other values."""
-    again: frozenset[str] = frozenset()
-    """Kinds of `KINDS` that are asked anew, such as `search` to see the documents of now."""
-    live: bool = True
-    """Whether models and the index may be asked for what the record does not hold."""
-
-    @property
-    def strict(self) -> bool:
-        return not self.options and not self.again
-
-    def plain(self) -> dict[str, Any]:
-        """The change as canonical data."""
-        return {**self.options, **({"again": sorted(self.again)} if self.again else {})}
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ import pytest
 
 from fiel.graphs.answer.options import Options
 from fiel.infra.replay import record as records
-from fiel.infra.replay.replays import UNCHANGED, Replays
+from fiel.infra.replay.change import UNCHANGED, Change
+from fiel.infra.replay.replays import Replays
 from fiel.infra.replay.stage import Stage
-from fiel.infra.replay.whatif import Change
 from fiel.nodes.prompts import Prompts
 from fiel.tools.errors import DatabaseUnavailable, NotPermitted
 from fiel.tools.principal import Principal, local_administrator

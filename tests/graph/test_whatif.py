@@ -10,11 +10,11 @@ from langgraph.types import Command
 from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
+from fiel.infra.replay.change import Change
 from fiel.infra.replay.record import NotReplayable
-from fiel.infra.replay.whatif import Change
 from fiel.nodes.prompts import Prompts
 from fiel.policies.bundle import parse_bundle
-from fiel.tools.errors import NotPermitted, PolicyError, UsageError
+from fiel.tools.errors import NotPermitted, UsageError
 from fiel.tools.principal import local_administrator
 from fiel.tools.review import MemoryReviews, Ruling
 from fiel.tools.search import Passage
@@ -207,20 +207,16 @@ async def test_a_review_that_nobody_was_asked_for_asks_nobody(recorded: House) -
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    "change",
     [
-        (Change({"policy": "none"}), PolicyError),
-        (Change({"chat": "none"}), UsageError),
-        (Change({"prompt": "none"}), UsageError),
-        (Change({"k": 0}), UsageError),
-        (Change({"k": "8"}), UsageError),
-        (Change({"colour": "red"}), UsageError),
-        (Change(again=frozenset({"check"})), UsageError),
+        *(Change({name: "none"}) for name in ("policy", "chat", "prompt", "colour")),
+        *(Change({"k": value}) for value in (0, "8", True)),
+        Change(again=frozenset({"check"})),
     ],
 )
-async def test_an_impossible_change_is_refused(recorded: House, change: Change, error: type[Exception]) -> None:
+async def test_an_impossible_change_is_refused(recorded: House, change: Change) -> None:
     run = await _ask(recorded)
-    with pytest.raises(error):
+    with pytest.raises(UsageError):
         await replays(recorded).one(local_administrator(), run, change)
     with pytest.raises(NotPermitted):
         await replays(recorded).one(READER, run, change)

@@ -90,6 +90,7 @@ ACTIONS: Mapping[str, Action] = {
     "POST /reviews/{review_id}": _UPDATE,
     "GET /audit/runs": _SEARCH,
     "GET /audit/runs/{run_id}": _READ,
+    "POST /audit/runs/{run_id}/replay": _READ,
     "GET /audit/acts": _SEARCH,
     "GET /audit/verify": _SEARCH,
     "POST /audit/export": _SEARCH,

@@ -13,13 +13,14 @@ from fiel.infra.api.auth.caller import Caller, Calling
 from fiel.infra.api.errors import TooMany
 from fiel.infra.api.service import Service, Serving
 from fiel.infra.api.wire.answers import PROBLEMS, page_headers, reply
-from fiel.infra.api.wire.audit import ActOut, ExportAsk, RunOut, VerifiedOut, micros, plain
+from fiel.infra.api.wire.audit import ActOut, ExportAsk, ReplayAsk, RunOut, VerifiedOut, micros, plain
 from fiel.infra.api.wire.body import JsonRoute
 from fiel.infra.api.wire.common import Json, Limit, Offset
 from fiel.infra.desk import audit
 from fiel.infra.ledger.export import Part
 from fiel.infra.ledger.heads import KEY_FILE, Signer
 from fiel.infra.ledger.keys import KeyUnavailable
+from fiel.infra.runs.errors import NotFound
 from fiel.infra.runs.pages import Page, Window
 from fiel.tools.errors import NotPermitted
 from fiel.tools.principal import Principal
@@ -58,6 +59,16 @@ async def run(run_id: UUID, who: Auditor, service: Serving, limit: Many = 1000, 
     value = await audit.show(service.database, who.principal, str(run_id))
     hops = value["hops"][offset : offset + limit]
     return reply({**value, "hops": hops}, page_headers(Page(hops, offset, offset + limit < len(value["hops"]))))
+
+
+@router.post("/runs/{run_id}/replay", response_model=Json)
+async def replay(run_id: UUID, body: ReplayAsk, who: Auditor, service: Serving) -> Response:
+    """Replay a run from its record, or ask what would have happened otherwise. Texts as the caller's grants allow."""
+    from fiel.infra.desk.replays import replayed
+
+    if service.house is None:
+        raise NotFound("this service serves other graphs than fiel's own, and those are not replayed")
+    return reply(await replayed(service.house, who.principal, str(run_id), body.change()))
 
 
 @router.get("/acts", response_model=list[ActOut])

@@ -1,14 +1,15 @@
 """Bodies of requests to the audit interface, and how its answers look."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from fiel.infra.api.wire.body import Wire
-from fiel.infra.api.wire.common import Json
+from fiel.infra.api.wire.common import Json, Name
 from fiel.infra.ledger.export import Part
+from fiel.infra.replay.change import Change
 
 
 class RunOut(BaseModel):
@@ -66,6 +67,25 @@ class ExportAsk(Wire):
 
     def part(self) -> Part:
         return Part(str(self.run) if self.run else None, micros(self.since))
+
+
+class ReplayAsk(Wire):
+    """What a replay changes; an empty body asks for a strict one."""
+
+    policy: Name | None = None
+    prompt: Name | None = None
+    chat: Name | None = None
+    options: Json = Field(default_factory=dict)
+    """Other options of the graph and their values."""
+    again: Annotated[list[Name], Field(max_length=20)] = Field(default_factory=list)
+    """Kinds of effects that are asked anew although the record has them."""
+    live: bool = True
+    """Whether models and the index may be asked for what the record does not hold."""
+
+    def change(self) -> Change:
+        named = {"policy": self.policy, "prompt": self.prompt, "chat": self.chat}
+        options = {name: value for name, value in named.items() if value is not None}
+        return Change({**self.options, **options}, frozenset(self.again), self.live)
 
 
 def micros(at: datetime | None) -> int:

@@ -1,0 +1,31 @@
+"""What a replay changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = ("embed", "search", "rerank", "chat", "judge", "guard")
+"""What can be asked again although the record has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Without options and kinds it changes nothing, and the replay is strict."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the graph (`policy`, `prompt`, `chat`, `k`, …) and their other values."""
+    again: frozenset[str] = frozenset()
+    """Kinds of `KINDS` that are asked anew, such as `search` to see the documents of now."""
+    live: bool = True
+    """Whether models and the index may be asked for what the record does not hold."""
+
+    @property
+    def strict(self) -> bool:
+        return not self.options and not self.again
+
+    def plain(self) -> dict[str, Any]:
+        """The change as canonical data."""
+        return {**self.options, **({"again": sorted(self.again)} if self.again else {})}
+
+
+UNCHANGED = Change()
