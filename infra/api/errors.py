@@ -30,7 +30,6 @@ STATUS: dict[str, int] = {
     "key_unavailable": 503,
     "run_not_found": 404,
     "not_replayable": 409,
-    "key_erased": 410,
 }
 """Status by the error's code, where its class does not say it."""
 REFUSALS = (401, 403, 429)
