@@ -26,6 +26,7 @@ from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
+from fiel.infra.lineage.catalogue import IngestTold
 from fiel.infra.reload import Reloader, noting
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
@@ -107,6 +108,7 @@ class Corpus:
             marks=marks,
             progress=progress,
             limits=limits(self.settings),
+            telling=IngestTold(self.database).telling if self.settings.openlineage_url else None,
         )
 
     async def search(self, principal: Principal, collection: str, text: str, k: int) -> list[Passage]:

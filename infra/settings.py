@@ -54,6 +54,8 @@ class Settings:
     policies: str = setting("", "Folder with policy bundles of your own (*.yaml), beside the built-in ones.")
     mlflow_url: str = setting("", "An external MLflow server; empty: `up` and `demo` start one.")
     mlflow_experiment: str = setting("fiel", "Name of the MLflow experiment that traces go to.")
+    openlineage_url: str = setting("", "A data catalogue that is told of ingests and answers; empty: nobody is.")
+    openlineage_key: str = setting("", "Key for openlineage_url.", secret=True)
     auth: str = setting("", "none: every caller is the local administrator, on loopback only.")
     oidc_issuer: str = setting("", "OIDC issuer whose JWTs are accepted; empty: only fiel's own tokens are.")
     oidc_audience: str = setting("", "What must stand in the JWTs' claim aud.")

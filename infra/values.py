@@ -116,7 +116,7 @@ def _more_than_zero(value: float) -> None:
 
 _CHECKS: Mapping[str, Callable[[Any], object]] = {
     **{name: partial(model, name) for name in FORMS},
-    **dict.fromkeys(("chat_url", "embed_url", "guard_url", "judge_url", "mlflow_url"), _address),
+    **dict.fromkeys(("chat_url", "embed_url", "guard_url", "judge_url", "mlflow_url", "openlineage_url"), _address),
     **dict.fromkeys(("database_url", "database_owner_url"), _database),
     **dict.fromkeys(("chat_price", "judge_price"), _price),
     **dict.fromkeys(("max_body_mb", "max_file_mb", "max_text_mb", "timeout"), _more_than_zero),

@@ -99,7 +99,8 @@ async def _fresh(settings: Settings, database: "Database") -> None:
     from fiel.infra.lineage.index import Indexing
 
     await Sealing(database.system).drain()
-    await Indexing(database.system, _keys(settings, database)).catch_up()
+    keys, told = _keys(settings, database), bool(settings.openlineage_url)
+    await Indexing(database.system, keys, tells=told).catch_up()
 
 
 def _show_document(value: dict[str, Any]) -> None:

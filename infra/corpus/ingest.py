@@ -10,8 +10,8 @@ vectors are kept as soon as they are known, and the same command goes on from th
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from fiel.infra.corpus.files import Read
@@ -28,6 +28,8 @@ from fiel.tools.embed import Embedder
 from fiel.tools.errors import InvalidDocument, NotPermitted
 from fiel.tools.principal import CURATORS, Principal
 
+Telling = Callable[[Principal, str, str], AbstractAsyncContextManager[None]]
+"""From who syncs, collection and source to what surrounds the sync."""
 BATCH = 16
 """Texts that are embedded at once."""
 PARSERS = max(1, min(4, (os.cpu_count() or 2) // 2))
@@ -51,10 +53,11 @@ async def ingest(
     progress: OnProgress | None = None,
     limits: Limits | None = None,
     parsers: Sequence[Preparing] = (),
+    telling: Telling | None = None,
 ) -> Report:
     """Make `collection` hold what lies at `paths`; `allow` names who else than curators may read it.
 
-    Files are parsed in processes of their own, unless `parsers` says who parses.
+    Files are parsed in processes of their own, unless `parsers` says who parses. `telling` surrounds each sync.
 
     A document that cannot be read is listed in the report's `errors` and keeps the version it had. Raises
     NotPermitted, UsageError (a name that cannot be), DocumentPath (a path that is not there: nothing is done then),
@@ -75,10 +78,11 @@ async def ingest(
         for number, source in enumerate(sources, 1):
             async with store.alone(f"ingest {name} {source.uri}", seen.waits):
                 seen.goes_on()
-                place = await store.open(name, source, readers, marks or Marks())
-                pipeline = _Pipeline(store, Vectors(store, embed), place, parsers, report, seen)
-                await pipeline.run(Sync(store, place, source, bounds.max_file), last=number == len(sources))
-                await store.finish(place)
+                async with telling(principal, name, source.uri) if telling is not None else nullcontext():
+                    place = await store.open(name, source, readers, marks or Marks())
+                    pipeline = _Pipeline(store, Vectors(store, embed), place, parsers, report, seen)
+                    await pipeline.run(Sync(store, place, source, bounds.max_file), last=number == len(sources))
+                    await store.finish(place)
     report.seconds = time.monotonic() - started
     return report
 

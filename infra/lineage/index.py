@@ -4,21 +4,26 @@ Reading the seals that are new and noting how far is one transaction, one proces
 both or neither. What is indexed twice is there once.
 """
 
+import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from fiel.infra.database.connect import Database
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.ledger.postgres import System
 from fiel.infra.ledger.subjects import Keys
 from fiel.infra.ledger.verify import split
+from fiel.infra.lineage.catalogue import put
 from fiel.infra.lineage.facts import Told, origin, told, uses
+from fiel.infra.lineage.openlineage import of_answer
 from fiel.tools.errors import NotPermitted
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
 
+T = TypeVar("T")
 SEALS = 16
 """Seals of a tenant that are read at once."""
 RUNS = 200
@@ -28,9 +33,11 @@ RUNS = 200
 class Indexing:
     """Keeps the index of one database."""
 
-    def __init__(self, system: System, keys: Keys) -> None:
+    def __init__(self, system: System, keys: Keys, *, tells: bool = False) -> None:
+        """`tells`: keep an OpenLineage event of each run, for whoever sends them."""
         self._system = system
         self._keys = keys
+        self._tells = tells
         self._sql = load(__package__, "index.sql")
 
     async def step(self) -> int:
@@ -43,13 +50,13 @@ class Indexing:
             if not (lock and lock[0]):
                 return 0
             seals = await (await connection.execute(self._sql["sealed"], {"most": SEALS})).fetchall()
-            runs: dict[str, list[str]] = {}
+            runs: dict[str, dict[str, int]] = {}
             for tenant, _, leaves in seals:
-                runs.setdefault(tenant, []).extend(id for _, kind, id, *_ in split(bytes(leaves)) if kind == b"r")
-            for tenant, ids in runs.items():
-                distinct = list(dict.fromkeys(ids))
-                for start in range(0, len(distinct), RUNS):
-                    await self._index(connection, tenant, distinct[start : start + RUNS])
+                sealed = ((id, seq) for _, kind, id, seq, *_ in split(bytes(leaves)) if kind == b"r")
+                runs.setdefault(tenant, {}).update(sealed)
+            for tenant, heads in runs.items():
+                for part in batched(heads.items(), RUNS):
+                    await self._index(connection, tenant, dict(part))
             for tenant, seal in {tenant: number for tenant, number, _ in seals}.items():
                 await connection.execute(self._sql["place"], {"tenant": tenant, "seal": seal})
         return len(seals)
@@ -61,10 +68,11 @@ class Indexing:
             total += done
         return total
 
-    async def _index(self, connection: Any, tenant: str, runs: Sequence[str]) -> None:
+    async def _index(self, connection: Any, tenant: str, heads: Mapping[str, int]) -> None:
+        """Index those runs whose last entry was sealed; `heads` has the last sealed one of each."""
         rows: list[dict[str, Any]] = []
-        for one in (await told(connection, self._keys, runs)).values():
-            if one.tenant == tenant:
+        for run, one in (await told(connection, self._keys, list(heads))).items():
+            if one.tenant == tenant and len(one.bodies) == heads[run] + 1:
                 rows += await self._rows(connection, one)
         await connection.execute("SELECT fiel.act_as(%s, '', '{}')", (tenant,))
         await connection.execute(self._sql["hold"], {"keys": sorted({row["key"] for row in rows})})
@@ -78,6 +86,9 @@ class Indexing:
             return []
         _, passages = await origin(connection, self._keys, one, "passages")
         found = uses(passages or (), one.written("citations"), one.written("judgement"))
+        found = [use for use in found if _are_ids(use.document, use.version, *use.chunks)]
+        if self._tells:
+            await put(connection, await asyncio.to_thread(of_answer, one, found))  # it may import for seconds
         same = {"tenant": one.tenant, "run": one.run, "caller": one.caller, "started": one.started}
         return [
             {
@@ -90,8 +101,14 @@ class Indexing:
                 "sentences": list(use.sentences),
             }
             for use in found
-            if _are_ids(use.document, use.version, *use.chunks)
         ]
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`items` in lists of that size; the last may be shorter."""
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield part
 
 
 def _are_ids(*names: str) -> bool:

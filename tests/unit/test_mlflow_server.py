@@ -1,6 +1,7 @@
 """A real MLflow server: traces arrive whole, once, typed; it ends with whoever started it; two starts share one."""
 
 import asyncio
+import gzip
 import os
 import signal
 import subprocess
@@ -15,18 +16,21 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from fiel.infra.database.connect import Database
+from fiel.infra.desk.traces import compare
 from fiel.infra.ledger.effects import RecordedChat
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.runs.feedback import Feedback, Said
+from fiel.infra.telemetry import otlp
 from fiel.infra.telemetry.mlflow import Mlflow, MlflowUnavailable
 from fiel.infra.telemetry.mlflow_server import MlflowServer
 from fiel.infra.telemetry.shipper import Shipper
+from fiel.infra.telemetry.span import HopSpan, root_of
 from fiel.infra.telemetry.trace import read, read_back
 from fiel.tools.chat import ChatRequest, Completion, Turn, Usage
-from fiel.tools.principal import Principal
+from fiel.tools.principal import Principal, local_administrator
 from fiel.tools.record import Hop
 from tests.conftest import Postgres
 
@@ -158,6 +162,48 @@ async def test_traces_arrive_whole_typed_and_once_also_after_an_outage(
             await mlflow.close()
         await server.stop()
         await recorder.close()
+
+
+async def test_traces_of_a_real_server_are_compared_with_the_ledger(
+    database: Database, postgres: Postgres, tmp_path: Path
+) -> None:
+    keys = SubjectKeys(database.system, CIPHER)
+    store = PostgresStore(database.system, database.single)
+    recorder = LedgerRecorder(store, CIPHER, Callers(), redact=str.upper, keys=keys)
+    compiled, server = graph(recorder), MlflowServer(tmp_path, backend(postgres))
+    runs, mlflow = [uuid4() for _ in range(25)], None
+    try:
+        mlflow = Mlflow(await server.start(), "fiel")
+        for run in runs:
+            await compiled.ainvoke({"question": "¿cuál es “5”? \x01 1e5"}, {"run_id": run})
+        await recorder.close()
+        assert await Shipper(database.system, CIPHER, mlflow, keys=keys).drain(60)
+        auditor = local_administrator("acme")
+        value = await compare(database, keys, mlflow, auditor)
+        assert (value["runs"], value["spans"], value["broken"]) == (25, 125, [])
+        trace = await mlflow.trace(runs[0].hex)
+        assert trace is not None
+        root = next(span for span in trace["spans"] if "parent_span_id" not in span)
+        sent: list[bytes] = []
+        forged = HopSpan("answer", runs[0].int, 0, sent.append, id=root_of(str(runs[0])), start=1)
+        forged.values["mlflow.spanType"] = "AGENT"
+        forged.end(2)
+        stranger = HopSpan("answer", uuid4().int, 0, sent.append)
+        stranger.values["mlflow.spanType"] = "AGENT"
+        stranger.end()
+        await mlflow.post(gzip.compress(otlp.traces(sent, resource=())))
+        broken: list[dict[str, Any]] = []
+        for _ in range(50):
+            broken = (await compare(database, keys, mlflow, auditor))["broken"]
+            if len(broken) >= 2:
+                break
+        assert {one["what"] for one in broken if one["run"] == str(runs[0])} == {"the span is another than was sent"}
+        assert root["name"] in {one["name"] for one in broken}
+        assert "the ledger knows no run of this trace" in {one["what"] for one in broken}
+    finally:
+        if mlflow is not None:
+            await mlflow.close()
+        await server.stop()
 
 
 async def _assessed(mlflow: Mlflow, run: UUID, least: int) -> list[dict[str, Any]]:
