@@ -96,6 +96,7 @@ ACTIONS: Mapping[str, Action] = {
     "POST /audit/export": _SEARCH,
     "GET /lineage/documents": _SEARCH,
     "GET /lineage/runs/{run_id}": _READ,
+    "POST /audit/erasures": ("threads", "delete"),
     "POST /fiel/ask": _RUN,
     "POST /fiel/search": ("store", "search"),
     "GET /fiel/runs/{run}/trace": _READ,

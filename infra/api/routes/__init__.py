@@ -17,6 +17,7 @@ NAMES = (
     "feedback",
     "audit",
     "lineage",
+    "erasures",
     "desk",
 )
 """Modules whose routers the application includes, in this order."""
