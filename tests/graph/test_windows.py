@@ -37,9 +37,13 @@ MODES = ["values", "updates", "messages", "tasks", "debug", "checkpoints", "cust
 
 @pytest.fixture
 def house(house: House) -> House:
+    return unhurried(house, InMemorySaver())
+
+
+def unhurried(house: House, saver: InMemorySaver) -> House:
     """The house without hurry: these answers take many hops."""
     house.services = replace(house.services, timeout=30)
-    house.graph = build(house.services, InMemorySaver())
+    house.graph = build(house.services, saver)
     return house
 
 

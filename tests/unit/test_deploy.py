@@ -88,20 +88,24 @@ def test_the_dockerfile_passes_hadolint(tmp_path: Path, change: Change, passes: 
     assert (told.returncode == 0) is passes, told.stdout + told.stderr
 
 
-@pytest.mark.parametrize(
-    ("change", "passes"),
-    [
-        (same, True),
-        (instead("condition: service_healthy", "condition: healthy"), False),
-        (instead("    restart: unless-stopped", "    restrat: unless-stopped"), False),
-        (instead("stop_grace_period: 40s", "stop_grace_period: [40]"), False),
-    ],
-    ids=["as it is", "unknown condition", "unknown key", "wrong type"],
-)
-def test_the_compose_file_passes_the_schema_of_compose(tmp_path: Path, change: Change, passes: bool) -> None:
-    text = change((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
-    told = lint(["check-jsonschema", "--builtin-schema", "vendor.compose-spec"], text, tmp_path / "compose.yaml")
-    assert (told.returncode == 0) is passes, told.stdout + told.stderr
+COMPOSED: dict[str, tuple[Change, bool]] = {
+    "as-it-is": (same, True),
+    "unknown-condition": (instead("condition: service_healthy", "condition: healthy"), False),
+    "unknown-key": (instead("    restart: unless-stopped", "    restrat: unless-stopped"), False),
+    "wrong-type": (instead("stop_grace_period: 40s", "stop_grace_period: [40]"), False),
+}
+
+
+def test_the_compose_file_passes_the_schema_of_compose(tmp_path: Path) -> None:
+    """All variants in one call: the linter takes seconds to start."""
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    places = {name: tmp_path / f"{name}.yaml" for name in COMPOSED}
+    for name, (change, _) in COMPOSED.items():
+        places[name].write_text(change(text), encoding="utf-8")
+    command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "-o", "json", *places.values()]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    failed = {Path(error["filename"]).stem for error in json.loads(told.stdout)["errors"]}
+    assert failed == {name for name, (_, passes) in COMPOSED.items() if not passes}, told.stdout
 
 
 @pytest.mark.parametrize("version", VERSIONS)
