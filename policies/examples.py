@@ -33,10 +33,12 @@ def example_of(located: Located) -> Example:
 
 
 def prove(bundle: PolicyBundle) -> None:
-    """Run the bundle's examples, and those of each override on the bundle with it alone.
+    """Let every check load what it needs, then run the bundle's examples, and those of each override with it alone.
 
-    Raises PolicyError for the first that comes out otherwise.
+    Raises PolicyError for the first that comes out otherwise, and what a check raises that lacks something.
     """
+    for entry in (*bundle.entries, *(one for over in bundle.overrides for one in (*over.tightening, *over.relaxing))):
+        entry.check.prepare()
     _run(bundle)
     for override in bundle.overrides:
         if override.examples:

@@ -62,25 +62,26 @@ def file_of(name: str) -> Path:
 @cache
 def hash_of(name: str) -> str:
     """SHA-256 of the file; part of a bundle's version. Raises PolicyError where it is missing."""
-    return digest(_bytes(name))
+    return digest(bytes_of(name))
 
 
 @cache
 def head(name: str) -> Head:
     """The head `name`, read once a process. Raises PolicyError where the file cannot be used."""
     try:
-        with np.load(io.BytesIO(_bytes(name)), allow_pickle=False) as held:
+        with np.load(io.BytesIO(bytes_of(name)), allow_pickle=False) as held:
             landmarks, near, linear = (held[key].astype(np.float32) for key in ("landmarks", "near", "linear"))
             bias, width = (float(value) for value in held["scalars"])
         fits = landmarks.ndim == 2 and near.shape == landmarks.shape[:1] and linear.shape == landmarks.shape[1:]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise PolicyError(f"the head {name!r} cannot be read: {error}", where=str(file_of(name))) from error
     if not fits or not all(np.isfinite(part).all() for part in (landmarks, near, linear, np.array([bias, width]))):
         raise PolicyError(f"the head {name!r} is broken", where=str(file_of(name)), hint="Train it again")
     return Head(landmarks, near, linear, bias, width)
 
 
-def _bytes(name: str) -> bytes:
+def bytes_of(name: str) -> bytes:
+    """What the file of `name` holds. Raises PolicyError where it is missing."""
     try:
         return file_of(name).read_bytes()
     except OSError as error:

@@ -13,6 +13,7 @@ from fiel.policies.checks.moderation import Moderation
 from fiel.policies.checks.pii import Pii
 from fiel.policies.checks.secrets import Secrets
 from fiel.policies.checks.source import Licence, Provenance
+from fiel.policies.checks.topic_likeness import TopicLikeness
 from fiel.policies.checks.topics import Topics
 
 __all__ = ["CHECKS", "Check", "Found"]
@@ -21,6 +22,6 @@ CHECKS: dict[str, type[Check]] = {
     check.name: check
     for check in (
         *(Length, Control, Injection, InjectionHead, Moderation, Secrets, Pii, Entities, Leakage, Links),
-        *(Topics, Banned, Licence, Provenance),
+        *(Topics, TopicLikeness, Banned, Licence, Provenance),
     )
 }

@@ -44,6 +44,9 @@ class Check:
     heads: ClassVar[tuple[str, ...]] = ()
     """Heads that it uses (`fiel.policies.heads`); the hashes of their files enter the bundle's version."""
 
+    def prepare(self) -> None:
+        """Load what the check needs: called before its bundle decides, so that no text waits for a model."""
+
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
         """Look at `parts`. Must neither change them nor raise for what they contain."""
         raise NotImplementedError

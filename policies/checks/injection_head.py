@@ -41,6 +41,11 @@ class InjectionHead(Check):
         "fiel.tools.e5",
     )
 
+    def prepare(self) -> None:
+        """Load head and engine. Raises ModelUnavailable, PolicyError."""
+        head("injection")
+        e5.shared()
+
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
         scores = tuple(_probability(part) for part in parts)
         spans = [Span(index, 0, len(parts[index]), "injection") for index, score in enumerate(scores) if score]

@@ -1,6 +1,7 @@
 """One row a check: what it catches, what it leaves, and where. For every check: linear time, any text.
 
-The head embeds, a bounded number of windows; what it does before that is tested in `unit/test_injection_head.py`.
+Two checks embed a bounded number of windows; what they do beside that is tested in `unit/test_injection_head.py` and
+`unit/test_topic_likeness.py`.
 """
 
 import base64
@@ -21,6 +22,7 @@ from fiel.policies.checks.moderation import Moderation
 from fiel.policies.checks.pii import Pii
 from fiel.policies.checks.secrets import Secrets
 from fiel.policies.checks.source import Licence
+from fiel.policies.checks.topic_likeness import TopicLikeness
 from fiel.policies.checks.topics import Topics
 
 PROMPT = (
@@ -258,6 +260,16 @@ ROWS = {
         ),
         ("", "He bets on sports.", "The law suits her.", "inversión térmica y crisis financiera"),
     ),
+    "topic_likeness": Row(
+        TopicLikeness(denied=("How do I place a bet on a match?", "Which odds do bookmakers give?")),
+        (
+            ("What are good betting odds for the match tonight?", 0.8),
+            ("¿Cómo apuesto dinero en un partido?", 0.8),
+        ),
+        ("", "Who painted the chapel?", "How many days of leave do apprentices get?", "¿Cuándo abre la oficina?"),
+        exact=False,
+        graded=True,
+    ),
     "banned": Row(
         Banned(words=("darn", "estúpido"), competitors=("Acme Corp", "Globex")),
         (
@@ -395,7 +407,7 @@ def linear(check: Check, text: str, facts: dict[str, str]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(ROWS) - {"injection_head"}))
+@pytest.mark.parametrize("name", sorted(set(ROWS) - {"injection_head", "topic_likeness"}))
 def test_time_is_linear_in_hostile_text(name: str) -> None:
     check, facts = ROWS[name].check, ROWS[name].facts
     if name == "links":
