@@ -35,7 +35,7 @@ SELECT run::text, document::text, version::text, caller, started, outcome, chunk
  WHERE tenant = (SELECT fiel.caller_tenant()) AND document = ANY (%(documents)s::uuid[])
    AND (%(version)s::uuid IS NULL OR version = %(version)s::uuid)
    AND (%(everybody)s OR caller = (SELECT fiel.caller()))
-   AND (%(used)s = 'any' OR outcome = 'answered' AND (%(used)s = 'read' OR sentences <> '{}'))
+   AND (%(used)s = 'any' OR sentences <> '{}' OR %(used)s = 'read' AND outcome = 'answered')
  ORDER BY started DESC, run, version
  LIMIT %(limit)s OFFSET %(offset)s
 

@@ -98,14 +98,38 @@ async def origin(connection: Any, keys: Keys, one: Told, channel: str) -> tuple[
     return at, value
 
 
-def uses(passages: Iterable[Mapping[str, Any]], citations: Any, judgement: Any) -> list[Use]:
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What the caller was shown of an answer."""
+
+    citations: Sequence[Mapping[str, Any]] = ()
+    sentences: Sequence[Mapping[str, Any]] = ()
+    """`text`, `label`, `score` and the markers of its `citations`."""
+
+
+def released(one: Told) -> Released:
+    """The sentences of an answer with their citations, also of one that ended, or broke off, between two windows."""
+    judgement = one.written("judgement") or {}
+    if "sentences" in judgement:
+        return Released(one.written("citations") or (), judgement["sentences"])
+    for body in reversed(one.bodies):
+        window = (body["hop"] == "release" and body["decision"].get("window")) or {}
+        if (shown := one.contents.get(window.get("shown", ""))) is not None:
+            content = orjson.loads(shown)
+            judged = zip(content["sentences"], window["labels"], window["scores"], strict=True)
+            found = [{**sentence, "label": label, "score": score} for sentence, label, score in judged]
+            return Released(content["citations"], found)
+    return Released()
+
+
+def uses(passages: Iterable[Mapping[str, Any]], shown: Released) -> list[Use]:
     """By version, in the order of the passages. A version that only a citation names comes last."""
     chunks: dict[tuple[str, str], list[str]] = {}
     for passage in passages:
         chunks.setdefault((passage["document"], passage["version"]), []).append(passage["chunk"])
-    marked = {one["marker"]: one for one in citations or ()}
+    marked = {one["marker"]: one for one in shown.citations}
     cited: dict[tuple[str, str], list[int]] = {}
-    for number, sentence in enumerate((judgement or {}).get("sentences", ()), 1):
+    for number, sentence in enumerate(shown.sentences, 1):
         for marker in sentence["citations"]:
             if (one := marked.get(marker)) is not None:
                 cited.setdefault((one["document"], one["version"]), []).append(number)

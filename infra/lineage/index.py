@@ -5,6 +5,7 @@ both or neither. What is indexed twice is there once.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,12 +18,13 @@ from fiel.infra.ledger.postgres import System
 from fiel.infra.ledger.subjects import Keys
 from fiel.infra.ledger.verify import split
 from fiel.infra.lineage.catalogue import put
-from fiel.infra.lineage.facts import Told, origin, told, uses
+from fiel.infra.lineage.facts import Told, origin, released, told, uses
 from fiel.infra.lineage.openlineage import of_answer
 from fiel.tools.errors import NotPermitted
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
 
+_LOG = logging.getLogger("fiel.lineage")
 T = TypeVar("T")
 SEALS = 16
 """Seals of a tenant that are read at once."""
@@ -73,21 +75,24 @@ class Indexing:
         rows: list[dict[str, Any]] = []
         for run, one in (await told(connection, self._keys, list(heads))).items():
             if one.tenant == tenant and len(one.bodies) == heads[run] + 1:
-                rows += await self._rows(connection, one)
+                try:
+                    rows += await self._rows(connection, one)
+                except (KeyError, TypeError, ValueError):  # contents of another form than fiel's own graph leaves
+                    _LOG.exception("the lineage of a run cannot be read", extra={"run": run})
         await connection.execute("SELECT fiel.act_as(%s, '', '{}')", (tenant,))
         await connection.execute(self._sql["hold"], {"keys": sorted({row["key"] for row in rows})})
+        await connection.execute(self._sql["again"], {"runs": sorted({row["run"] for row in rows})})
         async with connection.cursor() as cursor:
             await cursor.executemany(self._sql["add"], rows)
 
     async def _rows(self, connection: Any, one: Told) -> list[dict[str, Any]]:
-        """Rows of a run that has ended; none of one whose contents cannot be read, or name no documents of fiel's."""
-        outcome = one.end.get("outcome")
-        if not outcome or one.lost:
+        """Rows of a run that has ended, or has shown something; none of one whose contents cannot be read."""
+        outcome, shown = one.end.get("outcome", ""), released(one)
+        if one.lost or not (outcome or shown.sentences):
             return []
         _, passages = await origin(connection, self._keys, one, "passages")
-        found = uses(passages or (), one.written("citations"), one.written("judgement"))
-        found = [use for use in found if _are_ids(use.document, use.version, *use.chunks)]
-        if self._tells:
+        found = [use for use in uses(passages or (), shown) if _are_ids(use.document, use.version, *use.chunks)]
+        if self._tells and outcome:
             await put(connection, await asyncio.to_thread(of_answer, one, found))  # it may import for seconds
         same = {"tenant": one.tenant, "run": one.run, "caller": one.caller, "started": one.started}
         return [

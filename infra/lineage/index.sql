@@ -38,6 +38,10 @@ SELECT run::text, key, data FROM fiel.frames WHERE run = ANY (%(runs)s::uuid[]) 
 -- Whoever destroys one of these keys waits, and then finds what was indexed.
 SELECT FROM fiel.subject_keys WHERE id = ANY (%(keys)s) ORDER BY id FOR SHARE
 
+-- name: again
+-- A run that was indexed before it ended, since it had shown the beginning of its answer.
+DELETE FROM fiel.lineage WHERE tenant = fiel.caller_tenant() AND run = ANY (%(runs)s::uuid[])
+
 -- name: add
 -- Nothing of a run whose key was destroyed meanwhile: this process may still remember it.
 INSERT INTO fiel.lineage (tenant, document, version, run, caller, started, outcome, chunks, sentences, key)

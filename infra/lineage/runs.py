@@ -12,7 +12,7 @@ from fiel.infra.desk.operations import trace
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.subjects import Keys
-from fiel.infra.lineage.facts import Told, origin, told
+from fiel.infra.lineage.facts import Told, origin, released, told
 from fiel.tools.errors import UsageError
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
@@ -27,8 +27,8 @@ class Facts:
     """What a run left of its passages and of its answer."""
 
     passages: Sequence[Json]
-    citations: Sequence[Json]
-    sentences: Sequence[Json]
+    citations: Sequence[Mapping[str, Any]]
+    sentences: Sequence[Mapping[str, Any]]
     searches: Sequence[Json]
     """Requests of the search in order: query, collection, k, language, index, and the chunks found, best first."""
 
@@ -78,10 +78,8 @@ async def _facts(connection: Any, keys: Keys, one: Told) -> Facts:
     searched, passages = await origin(connection, keys, one, "passages")
     if (lost := one.lost or searched.lost) is not None:
         raise lost
-    judgement = one.written("judgement") or {}
-    return Facts(
-        passages or (), one.written("citations") or (), judgement.get("sentences", ()), list(_searches(searched))
-    )
+    shown = released(one)
+    return Facts(passages or (), shown.citations, shown.sentences, list(_searches(searched)))
 
 
 def _searches(one: Told) -> Any:
@@ -112,7 +110,7 @@ def _place(one: Mapping[str, Any]) -> Place:
     return one["version"], one["start"], one["end"]
 
 
-def _sentence(number: int, one: Json, found: Facts, seen: Seen) -> Json:
+def _sentence(number: int, one: Mapping[str, Any], found: Facts, seen: Seen) -> Json:
     marked = {citation["marker"]: citation for citation in found.citations}
     cited = [marked[marker] for marker in one["citations"] if marker in marked]
     # What cites nothing may have come from any passage.
@@ -126,7 +124,7 @@ def _sentence(number: int, one: Json, found: Facts, seen: Seen) -> Json:
     }
 
 
-def _cited(citation: Json, found: Facts, seen: Seen) -> Json:
+def _cited(citation: Mapping[str, Any], found: Facts, seen: Seen) -> Json:
     """A citation with its way back. `verbatim`: the stored text at its place is the quote."""
     way, readable = _way(citation, seen), citation["document"] in seen.documents
     passage = next((one for one in found.passages if one["chunk"] == citation["chunk"]), None)
@@ -151,7 +149,7 @@ def _passage(passage: Json, found: Facts, seen: Seen) -> Json:
     }
 
 
-def _way(one: Json, seen: Seen) -> Json:
+def _way(one: Mapping[str, Any], seen: Seen) -> Json:
     """Ids and offsets of a text, and what the caller may know of where it came from."""
     known, stored = seen.documents.get(one["document"]), seen.places.get(_place(one))
     uri, title, collection, source, deleted, current = known or (None,) * 6

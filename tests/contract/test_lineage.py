@@ -12,15 +12,17 @@ import pytest
 from fiel.infra.corpus.bulk import Bulk
 from fiel.infra.database.connect import Database
 from fiel.infra.ledger.acts import acts
+from fiel.infra.ledger.encode import digest
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.ledger.subjects import KeyErased, SubjectKeys, erase_key
 from fiel.infra.lineage.documents import DocumentNotFound, Used, answers
-from fiel.infra.lineage.facts import uses
+from fiel.infra.lineage.facts import Released, uses
 from fiel.infra.lineage.index import Indexing, rebuild
 from fiel.infra.lineage.runs import sources
 from fiel.infra.runs.pages import Window
 from fiel.infra.telemetry.trace import RunNotFound
+from fiel.tools.canonical import canonical
 from fiel.tools.errors import NotPermitted, UsageError
 from fiel.tools.principal import Principal, local_administrator
 from fiel.tools.search.memory import Stored
@@ -222,6 +224,7 @@ async def test_two_processes_index_each_run_once_and_a_broken_record_stops_nobod
     await put(runs.database, one)
     foreign = replace(one, document="not an id")
     await runs.answered(ANA, [foreign], [])
+    await runs.recorded(ANA, [("release", {"passages": [{"text": "of another form"}]}, {"outcome": "answered"})])
     elsewhere = SubjectKeys(runs.database.system, Cipher(key_of(b"x" * 32)))
     await Runs(runs.database, elsewhere).answered(BEN, [one], [[one]])
     made = [await runs.answered(ANA, [one], [[one]]) for _ in range(5)]
@@ -268,12 +271,31 @@ def _scans(node: dict[str, Any]) -> list[tuple[str, str]]:
     return own + [found for child in node.get("Plans", ()) for found in _scans(child)]
 
 
+async def test_what_was_shown_of_an_answer_that_was_cut_short_was_used_too(runs: Runs) -> None:
+    one, other = chunk("Berlin is big"), chunk("Paris is far")
+    await put(runs.database, one, other)
+    key = await runs.keys.of("acme", "ana")
+    citations, judgement = judged([[one], [other]])
+    content = {"answer": "…", "citations": citations, "sentences": judgement["sentences"]}
+    window = {"shown": digest(canonical(content), key.mac), "labels": ["supported"] * 2, "scores": ["0.900000"] * 2}
+    found = ("retrieve", {"passages": [passage(one), passage(other, 2)]}, {})
+    shown = ("release", {"content": content}, {"window": window})
+    cut = await runs.recorded(ANA, [found, shown, ("refuse", {"citations": []}, {"outcome": "refused"})])
+    begun = await runs.recorded(ANA, [found, shown])
+    nothing = await runs.recorded(ANA, [found, ("refuse", {"citations": []}, {"outcome": "refused"})])
+    await indexed(runs)
+    assert sorted(await used(runs, other.document, how="cited")) == sorted([(cut, 1, [2]), (begun, 1, [2])])
+    assert nothing not in {run for run, *_ in await used(runs, other.document, how="read")}
+    value = await sources(runs.database, runs.keys, ANA, cut)
+    assert [sentence["sources"][0]["quote"] for sentence in value["sentences"]] == [one.text, other.text]
+
+
 def test_uses_come_by_version_in_the_order_of_passages() -> None:
     passages = [
         {"document": "d", "version": v, "chunk": c} for v, c in (("2", "x"), ("1", "y"), ("2", "z"), ("2", "x"))
     ]
     citations = [{"marker": "[1]", "document": "e", "version": "9"}, {"marker": "[2]", "document": "d", "version": "2"}]
-    judgement = {"sentences": [{"citations": ["[2]", "[1]", "[7]"]}, {"citations": []}, {"citations": ["[2]"]}]}
-    found = [(one.version, one.chunks, one.sentences) for one in uses(passages, citations, judgement)]
+    sentences = [{"citations": ["[2]", "[1]", "[7]"]}, {"citations": []}, {"citations": ["[2]"]}]
+    found = [(one.version, one.chunks, one.sentences) for one in uses(passages, Released(citations, sentences))]
     assert found == [("2", ("x", "z"), (1, 3)), ("1", ("y",), ()), ("9", (), (1,))]
-    assert uses([], None, None) == []
+    assert uses([], Released()) == []
