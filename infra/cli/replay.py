@@ -1,5 +1,6 @@
 """`fiel replay`: a run goes through the graph again, with every effect from its record."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,30 +9,38 @@ from fiel.infra.cli.command import command
 from fiel.infra.cli.options import options_given
 from fiel.infra.cli.output import DONE, NO, Result
 from fiel.infra.settings import Settings
+from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from fiel.infra.replay.change import Change
 
 
 @command("replay")
-@click.argument("run")
+@click.argument("run", required=False)
 @click.option("--policy", metavar="B", help="Under this policy bundle.")
 @click.option("--prompt", metavar="P", help="Under this version of the prompts.")
 @click.option("--chat", metavar="M", help="With this chat model, by its name in the settings.")
 @click.option("--option", "given", multiple=True, metavar="K=V", help="Under another option of the graph.")
 @click.option("--again", multiple=True, metavar="KIND", help="Ask anew: embed, search, rerank, chat, judge, guard.")
 @click.option("--live/--no-live", default=True, help="Ask models and index for what the record does not hold.")
+@click.option("--since", metavar="TIME", help="Every run since then: 2026-01-31, 2026-01-31T12:00+01:00, or 7d.")
+@click.option("--until", metavar="TIME", help="Every run before then.")
+@click.option("--collection", default="", metavar="C", help="Of these runs, those over this collection.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write an HTML report.")
+@click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Runs at the same time.")
 async def replay(
     settings: Settings,
-    run: str,
+    run: str | None,
     policy: str | None,
     prompt: str | None,
     chat: str | None,
     given: tuple[str, ...],
     again: tuple[str, ...],
     live: bool,
+    as_json: bool,
+    **many: Any,
 ) -> Result:
-    """Replay RUN from its record and compare it hop by hop.
+    """Replay RUN, or every run of a stretch of time, from the record, and compare hop by hop.
 
     Without a change no model and no index is asked. Under another bundle, prompt, model or option, requests that are
     unchanged are answered from the record, and the others live. Exit status 0: identical; 1: it differs, and the first
@@ -41,8 +50,18 @@ async def replay(
 
     named = {"policy": policy, "prompt": prompt, "chat": chat}
     options = {name: value for name, value in named.items() if value is not None} | options_given(given)
-    value = await _replayed(settings, run, Change(options, frozenset(again), live))
-    return Result(value, lambda: show(value), DONE if value["identical"] else NO)
+    change = Change(options, frozenset(again), live)
+    if run is not None:
+        if any(many[name] for name in ("since", "until", "collection", "report")):
+            raise UsageError("give one run or a stretch of time, not both", where="RUN")
+        value = await _replayed(settings, run, change)
+        return Result(value, lambda: show(value), DONE if value["identical"] else NO)
+    if not many["since"] and not many["until"]:
+        raise UsageError("which run?", where="RUN", hint="Give its id, or --since for every run since then")
+    from fiel.infra.cli.replay_many import replayed_many, show_many
+
+    value = await replayed_many(settings, change, quiet=as_json, **many)
+    return Result(value, lambda: show_many(value), DONE if value["identical"] else NO)
 
 
 async def _replayed(settings: Settings, run: str, change: "Change") -> dict[str, Any]:
@@ -66,16 +85,21 @@ def show(value: dict[str, Any]) -> None:
         )
         click.echo(f"{hop['seq']:>3} {hop['node']:<14} {status}" + (f"  ({asked})" if asked else ""))
         for diff in hop["diff"]:
-            click.echo(f"    {diff['what']}: recorded {diff['recorded']!r}, replayed {diff['replayed']!r}")
+            click.echo(f"    {diff['what']}: recorded {_cut(diff['recorded'])}, replayed {_cut(diff['replayed'])}")
     for note in value["notes"]:
         click.secho(f"note: {note}", fg="yellow")
     if value["mode"] == "counterfactual":
-        outcome, reason = value["outcome"], value["reason"]
-        click.echo(
-            f"then: {outcome['recorded']} ({reason['recorded']}); now: {outcome['replayed']} ({reason['replayed']})"
-        )
+        for side, name in (("then", "recorded"), ("now", "replayed")):
+            click.echo(f"{side}: {value['outcome'][name]} ({value['reason'][name]}) {value['answer'][name] or ''}")
         click.echo(f"calls that were made live: {value['live_calls']}")
     first = value["first_divergence"]
-    click.echo(
-        "identical" if value["identical"] else f"diverged at {first['hop']}" if first else "not all of it replayed"
-    )
+    if value["identical"]:
+        click.echo("identical")
+    else:
+        click.echo(f"diverged at {first['hop']}" if first else "identical as far as it could be replayed")
+
+
+def _cut(value: Any, longest: int = 300) -> str:
+    """A value on one line; `--json` has all of it."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -1,12 +1,15 @@
 """Replays as auditors ask for them: each is an act of the ledger, whatever it finds."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.replay.change import Change
+from fiel.infra.replay.many import Progress, Stretch, many, runs_in
 from fiel.infra.replay.replays import Replays
 from fiel.infra.replay.sight import sight_of
 from fiel.infra.replay.stage import Stage
+from fiel.infra.replay.summary import Summary
 from fiel.tools.principal import Principal
 
 if TYPE_CHECKING:
@@ -31,3 +34,16 @@ async def replayed(house: "House", by: Principal, run: str, change: Change) -> d
     async with house.corpus.database.acting(by) as connection:
         await record(connection, Act(by, "replay", value["run"], detail))
     return value
+
+
+async def replayed_many(
+    house: "House", by: Principal, change: Change, stretch: Stretch, at_once: int, progress: Progress
+) -> Summary:
+    """Every run of a stretch of time under one change. That it was asked is an act, before anything is read."""
+    replays, database = replays_of(house), house.corpus.database
+    replays.check(by, change)
+    runs = await runs_in(database, by.tenant, stretch)
+    detail = {"mode": "many", "changes": change.plain(), "runs": len(runs), **asdict(stretch)}
+    async with database.acting(by) as connection:
+        await record(connection, Act(by, "replay", by.tenant, detail))
+    return await many(replays, by, runs, change, stretch, at_once=at_once, progress=progress)

@@ -43,7 +43,8 @@ async def masked(
         for hop, pair in zip(value["hops"], found.pairs, strict=True)
     ]
     first = next(({"hop": hop["node"], **hop["diff"][0]} for hop in hops if hop["diff"]), None)
-    return {**value, "hops": hops, "first_divergence": first, "masked": True}
+    hidden = {"answer": {"recorded": None, "replayed": None}} if "answer" in value else {}
+    return {**value, **hidden, "hops": hops, "first_divergence": first, "masked": True}
 
 
 def _documents(found: Walked, record: Record) -> Iterator[str]:

@@ -33,9 +33,17 @@ class Replays:
         Raises NotPermitted, RunNotFound, UsageError, NotReplayable, KeyUnavailable, DatabaseUnavailable.
         """
         self.check(principal, change)
+        return await self.of(principal, await self.record(principal, run), change)
+
+    async def record(self, principal: Principal, run: str) -> Record:
+        """The record of a run of the caller's tenant. Raises RunNotFound, NotReplayable, and as keys and store do."""
         record = await load(self.store, self.keys, run)
         if record.row.tenant != principal.tenant:
             raise RunNotFound("no such run", where=record.row.run)
+        return record
+
+    async def of(self, principal: Principal, record: Record, change: Change) -> dict[str, Any]:
+        """Replay `record`, for a caller and a change that were checked. Raises as `one` does."""
         if change.strict:
             found: Walked = await strict(record, self.stage)
         else:
@@ -86,10 +94,18 @@ def shaped(record: Record, found: Walked, change: Change) -> dict[str, Any]:
             "identical": found.first is None and not found.refused,
             "changes": change.plain(),
             "reason": {"recorded": _last(entries, "reason"), "replayed": found.reason or None},
+            "answer": {"recorded": _answer(record), "replayed": found.answer or None},
             "live_calls": found.live_calls,
             "refused": found.refused or None,
         }
     return value
+
+
+def _answer(record: Record) -> str | None:
+    """What the caller was told then; None where they were told nothing yet."""
+    written = (one.entry.writes.get("answer") for one in reversed(record.entries))
+    texts = (str(record.value(digest) or "") for digest in written if digest)
+    return next((text for text in texts if text), None)
 
 
 def _last(entries: Any, channel: str) -> str | None:

@@ -31,6 +31,8 @@ class Replayed(Walked):
     """What a counterfactual replay found: every hop is walked, also after the first difference."""
 
     reason: str = ""
+    answer: str = ""
+    """What the caller would be told."""
     live_calls: int = 0
     refused: str = ""
     """Kind of the call that was refused; the replay ended there."""
@@ -148,6 +150,7 @@ class _Walk:
         found.live_calls, found.refused = self.pool.calls, self.pool.refused
         if not found.refused:
             found.outcome, found.reason = state.get("outcome"), str(state.get("reason") or "")
+            found.answer = str(state.get("answer") or "")
         found.notes += self._others()
 
     def _others(self) -> list[str]:

@@ -35,7 +35,7 @@ async def _ask(house: House, question: str = "What does the vault hold?", **more
     return run
 
 
-def _with(house: House, name: str, checks: str) -> None:
+def add_bundle(house: House, name: str, checks: str) -> None:
     """A bundle of that name beside those installed."""
     text = f"name: {name}\ndescription: a test's\nextends: default\nchecks:\n{checks}"
     bundle = parse_bundle(text, base=house.policies.bundles["default"])
@@ -67,7 +67,7 @@ async def test_under_what_it_had_a_run_is_as_it_was(recorded: House, case: str) 
     ("stage", "word", "hop"), [("input", "vault", "guard_input"), ("output", "xylophone", "guard_output")]
 )
 async def test_another_bundle_blocks_what_was_answered(recorded: House, stage: str, word: str, hop: str) -> None:
-    _with(recorded, "words", WORD.format(stage=stage, word=word))
+    add_bundle(recorded, "words", WORD.format(stage=stage, word=word))
     run = await _ask(recorded, principal=READER)
     value = await again(recorded, run, Change({"policy": "words"}, live=False))
     assert value["outcome"] == {"recorded": "answered", "replayed": "refused"}
@@ -79,7 +79,7 @@ async def test_another_bundle_blocks_what_was_answered(recorded: House, stage: s
 
 async def test_a_changed_threshold_is_named_at_the_hop_that_it_holds_for(recorded: House) -> None:
     for name, least in (("loose", "0.9"), ("tight", "0.8")):
-        _with(recorded, name, WORD.format(stage="output", word="kazoo").replace("block", f"{{block: {least}}}"))
+        add_bundle(recorded, name, WORD.format(stage="output", word="kazoo").replace("block", f"{{block: {least}}}"))
     run = await _ask(recorded, options=Options(policy="loose"))
     value = await again(recorded, run, Change({"policy": "tight"}, live=False))
     assert value["first_divergence"]["hop"] == "guard_output"
@@ -199,7 +199,7 @@ async def test_a_review_is_replayed_with_its_decision(recorded: House, decision:
 
 
 async def test_a_review_that_nobody_was_asked_for_asks_nobody(recorded: House) -> None:
-    _with(recorded, "held", WORD.format(stage="output", word="xylophone").replace("block", "review"))
+    add_bundle(recorded, "held", WORD.format(stage="output", word="xylophone").replace("block", "review"))
     run = await _ask(recorded)
     value = await again(recorded, run, Change({"policy": "held"}, live=False))
     assert value["outcome"] == {"recorded": "answered", "replayed": "pending"}
