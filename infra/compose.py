@@ -53,7 +53,7 @@ def callers(settings: Settings) -> ConfigCallers:
 
 def cipher(settings: Settings) -> keys.Cipher:
     """The ledger's cipher; its key is made at the first start. Raises KeyUnavailable for one that cannot be read."""
-    return keys.Cipher(keys.load_or_create(settings.folder / keys.KEY_FILE))
+    return keys.file_cipher(settings.folder / keys.KEY_FILE)
 
 
 async def _key_is_there(settings: Settings, store: PostgresStore) -> None:

@@ -118,6 +118,7 @@ async def _foreign(settings: Settings, database: Database, graphs: Path) -> Asyn
         database.url,
         owner_url(settings),
         sealing.key,
+        older=sealing.older,
         stores=lambda caller: OwnedStore(items, caller.principal),
     )
     async with opened as host:

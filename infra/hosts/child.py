@@ -224,17 +224,20 @@ async def open_child(
     owner_url: str,
     ledger: Key,
     *,
+    older: Sequence[Key] = (),
     stores: Stores | None = None,
     connections: int = 8,
     patience: float = 60.0,
 ) -> AsyncIterator[ChildHost]:
     """The host of a `langgraph.json`'s graphs, loaded and ready.
 
-    `patience`: seconds in which the graphs must load. Raises GraphBroken, DatabaseUnavailable, DatabaseMisfit.
+    `older`: keys of the ledger before the last rotation. `patience`: seconds in which the graphs must load. Raises
+    GraphBroken, DatabaseUnavailable, DatabaseMisfit.
     """
-    key = hosted_key(ledger)
-    setup = {"database": url, "secret": key.secret.hex(), "connections": connections}
-    async with open_saver(url, owner_url, Cipher(key), size=2) as saver:
+    key, *before = [hosted_key(one) for one in (ledger, *older)]
+    secrets = [one.secret.hex() for one in (key, *before)]
+    setup = {"database": url, "secrets": secrets, "connections": connections}
+    async with open_saver(url, owner_url, Cipher(key, before), size=2) as saver:
         host = ChildHost(manifest, saver, setup, stores, patience)
         try:
             await host.child()

@@ -68,7 +68,8 @@ class Inside:
             except GraphBroken as error:
                 broken[graph_id] = error.public()
         if setup["database"]:
-            cipher = Cipher(key_of(bytes.fromhex(setup["secret"])))
+            key, *older = [key_of(bytes.fromhex(secret)) for secret in setup["secrets"]]
+            cipher = Cipher(key, older)
             self._saver = await stack.enter_async_context(
                 open_saver(setup["database"], "", cipher, size=setup["connections"])
             )

@@ -11,10 +11,11 @@ import contextlib
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from fiel.tools.errors import FielError
 
@@ -49,9 +50,15 @@ def key_of(secret: bytes) -> Key:
 
 
 def load(path: Path) -> Key:
-    """Read a key file. Raises KeyUnavailable where it is missing or unreadable."""
+    """The key of a key file that is used now. Raises KeyUnavailable where it is missing or unreadable."""
+    return load_all(path)[0]
+
+
+def load_all(path: Path) -> tuple[Key, ...]:
+    """The keys of a key file, one a line: the one that is used now, then those before it. Raises KeyUnavailable."""
     try:
-        return key_of(base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True))
+        lines = path.read_text(encoding="ascii").split() or [""]
+        return tuple(key_of(base64.b64decode(line, validate=True)) for line in lines)
     except (OSError, UnicodeDecodeError, binascii.Error) as error:
         raise KeyUnavailable(
             "the ledger's key cannot be read", where=str(path), hint="Restore the file from a backup of the home folder"
@@ -62,13 +69,8 @@ def load_or_create(path: Path) -> Key:
     """Read the key file; create it where there is none. Two processes that create it at once get the same key."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        draft = _draft(path, [key_of(secrets.token_bytes(32))])
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
         finally:
@@ -76,9 +78,39 @@ def load_or_create(path: Path) -> Key:
     return load(path)
 
 
+def renew(path: Path) -> Key:
+    """Put a new key before those of the file, at once and for good; returns it. Raises KeyUnavailable."""
+    fresh = key_of(secrets.token_bytes(32))
+    _draft(path, [fresh, *load_all(path)]).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return fresh
+
+
+def _draft(path: Path, keys: Sequence[Key]) -> Path:
+    """A file beside `path` with these keys, on the disk."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.writelines(base64.b64encode(key.secret) + b"\n" for key in keys)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def file_cipher(path: Path) -> "Cipher":
+    """The cipher of a key file, made where there is none; it finds keys that are put into the file later."""
+    load_or_create(path)
+    key, *older = load_all(path)
+    return Cipher(key, older, lambda: load_all(path))
+
+
 def key_names(path: Path) -> frozenset[str]:
     """Names of the keys that a key file holds; none where it is missing. Raises KeyUnavailable for what is no key."""
-    return frozenset({load(path).id}) if path.exists() else frozenset()
+    return frozenset(key.id for key in load_all(path)) if path.exists() else frozenset()
 
 
 class _Zstd(threading.local):
@@ -94,12 +126,25 @@ class _Zstd(threading.local):
 class Cipher:
     """Compresses and encrypts blobs, each bound to the purpose and the run that it belongs to."""
 
-    def __init__(self, key: Key, older: Sequence[Key] = ()) -> None:
+    def __init__(self, key: Key, older: Sequence[Key] = (), again: Callable[[], Sequence[Key]] = tuple) -> None:
+        """`again` gives the keys anew where a blob names one that is not known: another process may have rotated."""
+        self.key = key
+        self.older = tuple(older)
+        self._again = again
+        self._ciphers: dict[str, Any] = {}
+        self._learn((*older, key))
+        self._zstd = _Zstd()
+
+    def _learn(self, keys: Sequence[Key]) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        self.key = key
-        self._ciphers = {one.id: AESGCM(one.secret) for one in (*older, key)}
-        self._zstd = _Zstd()
+        self._ciphers |= {one.id: AESGCM(one.secret) for one in keys if one.id not in self._ciphers}
+
+    def has(self, key: str) -> bool:
+        """Whether the key of this name is here. Raises KeyUnavailable for a key file that has become unreadable."""
+        if key not in self._ciphers:
+            self._learn(self._again())
+        return key in self._ciphers
 
     def seal(self, purpose: str, run: str, data: bytes) -> bytes:
         """12 bytes of nonce and the ciphertext of the compressed data."""
@@ -110,7 +155,7 @@ class Cipher:
         """What `seal` was given. Raises KeyUnavailable."""
         from cryptography.exceptions import InvalidTag
 
-        if key not in self._ciphers:
+        if not self.has(key):
             raise KeyUnavailable(
                 f"this was encrypted with key {key}, which is not here",
                 where=f"run {run}",

@@ -135,6 +135,8 @@ class SubjectKeys:
             return held
         async with self._system() as connection:
             row = await (await connection.execute(self._sql["named"], (id,))).fetchone()
+        if row is None and self._master.cipher.has(id):
+            return self._master
         if row is None:
             raise KeyUnavailable(
                 f"this was encrypted with key {id}, which is not here",
