@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("audit", "Verify, export and show what the ledger has."),
     "lineage": ("lineage", "From a document to the answers that used it, and from a sentence back."),
     "erase": ("erase", "Erase a person: their keys, their rows, their traces."),
+    "retention": ("erase", "Let the contents of old runs go, by age and collection."),
     "key": ("key", "Rotate the master key of the ledger."),
     "policy": ("policy", "List, show, compare and try policy bundles; check a text against one."),
     "grant": ("access", "Let a group or a user read a collection or a document."),

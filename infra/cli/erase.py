@@ -1,4 +1,4 @@
-"""`fiel erase`: a person's keys are destroyed, their rows and traces removed; the ledger says so and still verifies."""
+"""`fiel erase` and `fiel retention`: keys are destroyed, rows and traces removed; the ledger says so and verifies."""
 
 from functools import partial
 from typing import Any
@@ -47,3 +47,39 @@ def _show(value: dict[str, Any]) -> None:
     click.echo(f"act {value['act']}; `fiel audit verify` tells the contents as erased by right")
     if value["traces_waiting"]:
         click.echo(f"{value['traces_waiting']} traces wait for an MLflow server; `fiel up` removes them")
+
+
+@command("retention")
+@click.option(
+    "--days", type=click.IntRange(1), help="Contents older than so many days; without it the rules of FIEL_RETENTION."
+)
+@click.option("--collection", metavar="C", help="Of runs about this collection alone.")
+@click.option("--dry-run", is_flag=True, help="Say what would go.")
+@click.option("--tenant", default=TENANT, show_default=True, help="Whose runs.")
+@click.option("--yes", is_flag=True, help="Do not ask: what goes cannot be brought back.")
+async def retention(
+    settings: Settings, days: int | None, collection: str | None, dry_run: bool, tenant: str, yes: bool, as_json: bool
+) -> Result:
+    """Destroy the contents of runs whose time is over. Entries, times and codes stay, and the chain verifies."""
+    from fiel.infra.cli.serve import mlflow
+    from fiel.infra.database.open import open_database
+    from fiel.infra.erasure.retention import Rule, retain, rules
+    from fiel.infra.erasure.traces import remove_traces
+
+    kept = rules(settings.retention) if days is None else [Rule(days, collection)]
+    if not kept or (days is None and collection):
+        raise UsageError("how many days is not said", where="--days", hint="Say --days, or set FIEL_RETENTION")
+    if not dry_run:
+        _sure("Destroy the contents of runs whose time is over? They cannot be brought back", yes, as_json)
+    async with open_database(settings, size=3) as database:
+        done = [await retain(database, local_administrator(tenant), rule, dry_run=dry_run) for rule in kept]
+        waiting = 0 if dry_run else await remove_traces(settings, database, partial(mlflow, settings, 0))
+    value = {"dry_run": dry_run, "rules": [one.plain() for one in done], "traces_waiting": waiting}
+    return Result(value, lambda: _show_rules(value))
+
+
+def _show_rules(value: dict[str, Any]) -> None:
+    for rule in value["rules"]:
+        about = f" about {rule['collection']}" if rule["collection"] else ""
+        how = "would go" if value["dry_run"] else "went"
+        click.echo(f"before {rule['before']}{about}: contents of {rule['runs']} runs {how}, {rule['keys']} keys")

@@ -15,9 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fiel.tools.errors import FielError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_FILE = "keys/ledger.key"
 """The key of the ledger, in the home folder."""
@@ -131,7 +134,7 @@ class Cipher:
         self.key = key
         self.older = tuple(older)
         self._again = again
-        self._ciphers: dict[str, Any] = {}
+        self._ciphers: dict[str, AESGCM] = {}
         self._learn((*older, key))
         self._zstd = _Zstd()
 

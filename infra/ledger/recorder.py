@@ -282,9 +282,10 @@ class LedgerRecorder:
         principal = cast("Principal", self._callers.principal(config))
         thread = runtime.execution_info.thread_id or ""
         row = RunRow(run_id, principal.tenant, str(thread), principal.id, None, None, time.time_ns() // 1000)
-        key = await self.keys.of(principal.tenant, principal.id)
+        options = _options(runtime.context)
+        key = await self.keys.of(principal.tenant, principal.id, str(options.get("collection", "")))
         run = Run(row, principal, key, self._resource)
-        run.options = _options(runtime.context)
+        run.options = options
         if not hop.first:
             where = _where(runtime, config)
             await self._past.attach(run, run.digests(state), where.step)

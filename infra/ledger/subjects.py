@@ -1,7 +1,8 @@
 """Data keys: contents of a run are encrypted, and digested, under a key of its data subject, the caller.
 
 A data key lies in the database, wrapped by a master key that lies elsewhere (`Wrapping`). Whoever erases a subject
-destroys the wrapped key: contents are then unreadable, digests of short texts cannot be guessed, the chain verifies.
+destroys the wrapped keys: contents are then unreadable, digests of short texts cannot be guessed, the chain verifies.
+A subject has one key for digests, and for contents one a day and collection, so that contents can go by age too.
 """
 
 import secrets
@@ -10,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from hmac import digest as hmac
 from typing import Any, Protocol
 
@@ -47,8 +49,8 @@ class DataKey:
 class Keys(Protocol):
     """Where data keys come from. Raises KeyUnavailable, DatabaseUnavailable."""
 
-    async def of(self, tenant: str, subject: str) -> DataKey:
-        """The live key of a subject; a new one where there is none."""
+    async def of(self, tenant: str, subject: str, collection: str = "") -> DataKey:
+        """Today's key of a subject for what is about a collection; a new one where there is none."""
         ...
 
     async def named(self, id: str) -> DataKey:
@@ -62,7 +64,7 @@ class OneKey:
     def __init__(self, cipher: Cipher) -> None:
         self._key = DataKey(cipher, b"")
 
-    async def of(self, tenant: str, subject: str) -> DataKey:
+    async def of(self, tenant: str, subject: str, collection: str = "") -> DataKey:
         return self._key
 
     async def named(self, id: str) -> DataKey:
@@ -111,28 +113,22 @@ class SubjectKeys:
         self._master = DataKey(master, b"")
         self._wrapping = wrapping or FileWrapping(master)
         self._sql = load(__package__, "subjects.sql")
-        self._held: OrderedDict[tuple[str, ...], tuple[DataKey, float]] = OrderedDict()
+        self._held: OrderedDict[tuple[Any, ...], tuple[Any, float]] = OrderedDict()
 
-    async def of(self, tenant: str, subject: str) -> DataKey:
-        if (held := self._look(tenant, subject)) is not None:
-            return held
-        row = await self._live(tenant, subject)
-        if row is None:
-            fresh = key_of(secrets.token_bytes(32))
-            wrapped = await self._wrapping.wrap(fresh.id, fresh.secret)
-            async with self._system() as connection:
-                values = (fresh.id, tenant, subject, self._wrapping.name, wrapped)
-                await connection.execute(self._sql["make"], values)
-            row = await self._live(tenant, subject)
-        if row is None:
-            raise KeyErased("the key was erased as it was made", where=subject)
-        return self._hold(await self._unwrapped(*row), tenant, subject)
+    async def of(self, tenant: str, subject: str, collection: str = "") -> DataKey:
+        place = (tenant, subject, collection, datetime.now(UTC).date())
+        if (held := self._look(*place)) is None:
+            root = await self._key(tenant, subject, "", None)
+            held = self._hold(_data_key(await self._key(*place), root), *place)
+        found: DataKey = held
+        return found
 
     async def named(self, id: str) -> DataKey:
         if id == self._master.id:
             return self._master
         if (held := self._look(id)) is not None:
-            return held
+            found: DataKey = held
+            return found
         async with self._system() as connection:
             row = await (await connection.execute(self._sql["named"], (id,))).fetchone()
         if row is None and self._master.cipher.has(id):
@@ -142,27 +138,49 @@ class SubjectKeys:
                 f"this was encrypted with key {id}, which is not here",
                 hint="Put back the key file that belongs to this database; the chain verifies without it",
             )
-        master, wrapped = row
+        master, wrapped, tenant, subject, day = row
         if wrapped is None:
             raise KeyErased("this was erased", where=f"key {id}")
-        return self._hold(await self._unwrapped(id, master, bytes(wrapped)), id)
+        key = await self._unwrapped(id, master, bytes(wrapped))
+        root = key if day is None else await self._key(tenant, subject, "", None)
+        made: DataKey = self._hold(_data_key(key, root), id)
+        return made
 
-    async def _live(self, tenant: str, subject: str) -> tuple[str, str, bytes] | None:
+    async def _key(self, tenant: str, subject: str, collection: str, day: date | None) -> Key:
+        """The live key at a place; a new one where there is none."""
+        place = (tenant, subject, collection, day)
+        if (held := self._look("key", *place)) is not None:
+            kept: Key = held
+            return kept
+        row = await self._live(*place)
+        if row is None:
+            fresh = key_of(secrets.token_bytes(32))
+            wrapped = await self._wrapping.wrap(fresh.id, fresh.secret)
+            async with self._system() as connection:
+                values = (fresh.id, tenant, subject, self._wrapping.name, wrapped, collection, day)
+                await connection.execute(self._sql["make"], values)
+            row = await self._live(*place)
+        if row is None:
+            raise KeyErased("the key was erased as it was made", where=subject)
+        found: Key = self._hold(await self._unwrapped(*row), "key", *place)
+        return found
+
+    async def _live(self, *place: Any) -> tuple[str, str, bytes] | None:
         async with self._system() as connection:
-            row = await (await connection.execute(self._sql["live"], (tenant, subject))).fetchone()
+            row = await (await connection.execute(self._sql["live"], place)).fetchone()
         return (row[0], row[1], bytes(row[2])) if row else None
 
-    async def _unwrapped(self, id: str, master: str, wrapped: bytes) -> DataKey:
+    async def _unwrapped(self, id: str, master: str, wrapped: bytes) -> Key:
         key = key_of(await self._wrapping.unwrap(id, wrapped, master))
         if key.id != id:
             raise KeyUnavailable("the data key is another than its name says", where=f"key {id}")
-        return data_key(key)
+        return key
 
-    def _look(self, *name: str) -> DataKey | None:
+    def _look(self, *name: Any) -> Any:
         key, until = self._held.get(name, (None, 0.0))
         return key if time.monotonic() < until else None
 
-    def _hold(self, key: DataKey, *name: str) -> DataKey:
+    def _hold(self, key: Any, *name: Any) -> Any:
         self._held[name] = key, time.monotonic() + FRESH
         while len(self._held) > KEPT:
             self._held.popitem(last=False)
@@ -171,11 +189,16 @@ class SubjectKeys:
 
 def data_key(key: Key) -> DataKey:
     """The cipher of a data key, and the key of its digests, which follows from it."""
-    return DataKey(Cipher(key), hmac(key.secret, b"fiel content digests", "sha256"))
+    return _data_key(key, key)
+
+
+def _data_key(key: Key, root: Key) -> DataKey:
+    """The cipher of a key of a day, and the key of digests, which follows from the person's first."""
+    return DataKey(Cipher(key), hmac(root.secret, b"fiel content digests", "sha256"))
 
 
 async def erase_key(connection: Any, tenant: str, subject: str) -> list[str]:
-    """Destroy the live key of a subject in the caller's transaction; returns the ids of what was destroyed.
+    """Destroy the live keys of a subject in the caller's transaction; returns the ids of what was destroyed.
 
     Without an act that names them, `fiel audit verify` takes that for tampering: `destroy` is for those who record one.
     """

@@ -1,11 +1,13 @@
 -- name: live
-SELECT id, master, wrapped FROM fiel.subject_keys WHERE tenant = %s AND subject = %s AND wrapped IS NOT NULL
+SELECT id, master, wrapped FROM fiel.subject_keys
+ WHERE (tenant, subject, collection) = (%s, %s, %s) AND day IS NOT DISTINCT FROM %s AND wrapped IS NOT NULL
 
 -- name: make
-INSERT INTO fiel.subject_keys (id, tenant, subject, master, wrapped) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO fiel.subject_keys (id, tenant, subject, master, wrapped, collection, day)
+VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 
 -- name: named
-SELECT master, wrapped FROM fiel.subject_keys WHERE id = %s
+SELECT master, wrapped, tenant, subject, day FROM fiel.subject_keys WHERE id = %s
 
 -- name: erase
 UPDATE fiel.subject_keys SET wrapped = NULL, erased = clock_timestamp()

@@ -6,7 +6,9 @@ from functools import partial
 
 from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.database.connect import Database
+from fiel.infra.erasure import retention
 from fiel.infra.erasure.erase import resume
+from fiel.infra.erasure.retention import Retention
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger import heads
 from fiel.infra.ledger.keys import Cipher, load_or_create
@@ -53,7 +55,8 @@ def engine(
     if told:
         following.append(Sending(database.system, settings.openlineage_url, settings.openlineage_key).send_once)
     crons = Crons(database, assistants, sealer)
-    others = [partial(resume, database)]
+    keeping = Retention(database, retention.rules(settings.retention))
+    others: list[Callable[[], Awaitable[int]]] = [partial(resume, database), keeping.look]
     made.chores = Chores(made, assistants, crons, expiry, lives, reviewing, sealing, others, following)
     return made
 

@@ -210,7 +210,7 @@ async def test_the_act_proves_what_was_said_until_its_author_is_erased(shared_ur
         (act,) = await kept(database, author, run)
         assert act["detail"]["digest"] == content_digest(canonical(content), key.mac)
         async with database.system() as connection:
-            assert await erase_key(connection, "acme", author.id) == [name]
+            assert name in await erase_key(connection, "acme", author.id)
 
 
 async def test_a_tenant_sees_its_own_feedback_alone_and_changes_none(shared_urls: Urls) -> None:

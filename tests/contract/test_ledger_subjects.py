@@ -89,7 +89,7 @@ async def test_contents_open_with_the_key_that_they_name_until_it_is_erased(data
     assert dict(unpack(key.cipher.open("frame", run, blob.data, blob.key)))[state["seen"]] == b'"where is it?"'
     with pytest.raises(KeyUnavailable):
         MASTER.open("frame", run, blob.data, blob.key)
-    assert await erase(database, "ana") == [blob.key]
+    assert blob.key in await erase(database, "ana")
     with pytest.raises(KeyErased):
         await SubjectKeys(database.system, MASTER).named(blob.key)
     assert (await SubjectKeys(database.system, MASTER).of("acme", "ana")).id != blob.key

@@ -27,7 +27,7 @@ NAMES = ("ana", "ben", "eve")
 
 
 async def filled(database: Database, file: Path) -> dict[str, str]:
-    """Three people with a data key each: name and id of the key."""
+    """Three people with two data keys each: name and id of that of the day."""
     keys = SubjectKeys(database.system, file_cipher(file))
     return {name: (await keys.of("acme", name)).id for name in NAMES}
 
@@ -57,7 +57,7 @@ async def test_every_data_key_is_wrapped_anew_and_what_lay_under_the_old_key_ope
     old = Sealer(serving).seal("values", "t", b"a thread")
     first = load_all(file)[0].id
     done = await rotate(database, ADMIN, file)
-    assert (done.wrapped, done.resumed, [key.id for key in load_all(file)]) == (3, False, [done.key, first])
+    assert (done.wrapped, done.resumed, [key.id for key in load_all(file)]) == (6, False, [done.key, first])
     assert file.stat().st_mode & 0o777 == 0o600
     assert await masters(database) == {done.key}
     assert await acted(database) == [(done.key, first)]
@@ -66,7 +66,7 @@ async def test_every_data_key_is_wrapped_anew_and_what_lay_under_the_old_key_ope
     new = Sealer(file_cipher(file)).seal("values", "t", b"more")
     assert Sealer(serving).open("values", "t", new) == b"more", "a process that runs finds the new key"
     again = await rotate(database, ADMIN, file)
-    assert (again.wrapped, len(load_all(file))) == (3, 3)
+    assert (again.wrapped, len(load_all(file))) == (6, 3)
     assert await readable(database, file, made)
 
 
@@ -81,7 +81,7 @@ async def test_a_rotation_that_was_cut_off_before_its_act_is_finished(database: 
     fresh = renew(file)  # and there the process was killed
     assert await readable(database, file, made)
     done = await rotate(database, ADMIN, file)
-    assert (done.key, done.wrapped, done.resumed) == (fresh.id, 3, True)
+    assert (done.key, done.wrapped, done.resumed) == (fresh.id, 6, True)
     assert len(await acted(database)) == 1
 
 
@@ -123,6 +123,6 @@ async def test_killed_among_the_data_keys_it_goes_on_with_the_same_key(
     assert killed.returncode == -signal.SIGKILL
     assert await readable(database, tmp_path / KEY_FILE, made)
     done = await rotate(database, ADMIN, tmp_path / KEY_FILE)
-    assert (done.resumed, done.wrapped, len(load_all(tmp_path / KEY_FILE))) == (True, 3, 2)
+    assert (done.resumed, done.wrapped, len(load_all(tmp_path / KEY_FILE))) == (True, 6, 2)
     assert len(await acted(database)) == 1
     assert await readable(database, tmp_path / KEY_FILE, made)

@@ -211,7 +211,7 @@ class KeyEach:
     def __init__(self) -> None:
         self._made: dict[str, DataKey] = {}
 
-    async def of(self, tenant: str, subject: str) -> DataKey:
+    async def of(self, tenant: str, subject: str, collection: str = "") -> DataKey:
         key = data_key(key_of(sha256(f"{tenant}:{subject}".encode()).digest()))
         return self._made.setdefault(key.id, key)
 
