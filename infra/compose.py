@@ -24,6 +24,7 @@ from fiel.infra.database.open import open_database
 from fiel.infra.ledger import effects, keys
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.sealing import ChainedStore
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.lineage.catalogue import IngestTold
@@ -229,7 +230,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         database = await stack.enter_async_context(open_database(settings))
         corpus = _corpus(settings, database, await embedding, language)
         ledger = await stack.enter_async_context(ledger_connections(database))
-        store = PostgresStore(ledger.system, ledger.single)
+        kind = ChainedStore if settings.chain == "release" else PostgresStore
+        store = kind(ledger.system, ledger.single)
         await _key_is_there(settings, store)
         recorder = LedgerRecorder(
             store,

@@ -78,6 +78,11 @@ class Settings:
     review_roles: str = setting("auditor", "Roles that may decide about what waits for a person, by comma.")
     review_hours: float = setting(72.0, "Hours after which what nobody has decided is refused.")
     review_self: int = setting(0, "1: who asked may decide about their own question; 0: somebody else must.")
+    heads: str = setting(
+        "", "Second places of signed heads, by comma: a file, postgresql://, s3:// or tsa+https://.", secret=True
+    )
+    heads_roots: str = setting("", "Certificates (PEM) that time stamps of signed heads must lead to.")
+    chain: str = setting("", "release: an answer is in the tenant's chain before it is released; empty: soon after.")
     retention: str = setting("", "Days after which contents of runs go, and by collection: 365, hr=90; empty: never.")
     rate: int = setting(600, "Requests a minute that a principal may make of one API process; 0: any number.")
     max_file_mb: int = setting(64, "Largest file that is ingested, in MiB.")

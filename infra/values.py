@@ -114,6 +114,11 @@ def _more_than_zero(value: float) -> None:
         raise SettingsError("it must be more than 0", hint="See `fiel settings`")
 
 
+def _release(text: str) -> None:
+    if text != "release":
+        raise SettingsError("setting chain must be release, or empty", hint="Write release, or nothing")
+
+
 _CHECKS: Mapping[str, Callable[[Any], object]] = {
     **{name: partial(model, name) for name in FORMS},
     **dict.fromkeys(("chat_url", "embed_url", "guard_url", "judge_url", "mlflow_url", "openlineage_url"), _address),
@@ -121,6 +126,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("chat_price", "judge_price"), _price),
     **dict.fromkeys(("max_body_mb", "max_file_mb", "max_text_mb", "timeout"), _more_than_zero),
     "auth": _none,
+    "chain": _release,
     "guard_format": guard_format,
     "judge_thresholds": thresholds,
 }

@@ -88,6 +88,7 @@ def _checked(settings: Settings, file: Path, key: str | None) -> dict[str, Any]:
         "broken": checker.broken,
         "erased": None,
         "lost": None,
+        "places": [],
         "unsealed": None,
         "head": {"seal": checker.last, "hash": checker.prev},
     }
@@ -151,6 +152,9 @@ def _show(value: dict[str, Any]) -> None:
         click.echo(click.style(f"contents whose key is not here: {value['lost']}", fg="yellow"))
     if value["unsealed"]:
         click.echo(f"waiting to be sealed: {value['unsealed']}")
+    for one in value["places"]:
+        there = f"{one['heads']} signed heads" if one["problem"] is None else click.style(one["problem"], fg="yellow")
+        click.echo(f"{one['place']}: {there}")
     for one in value["broken"]:
         place = ", ".join(
             f"{name} {one[name]}" for name in one if name not in ("what", "tenant") and one[name] is not None

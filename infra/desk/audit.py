@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
@@ -14,8 +14,9 @@ import orjson
 from fiel.infra.database.connect import Database
 from fiel.infra.desk.operations import trace
 from fiel.infra.ledger.acts import Act, record
+from fiel.infra.ledger.elsewhere import Elsewhere, places
 from fiel.infra.ledger.export import Part, line, records, verified
-from fiel.infra.ledger.heads import Signer, signer_of
+from fiel.infra.ledger.heads import Head, HeadsUnwritten, Signer, signer_of
 from fiel.infra.ledger.keys import KEY_FILE, key_names
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.sealing import Sealing
@@ -69,12 +70,29 @@ async def verify(settings: Settings, database: Database, by: Principal) -> Json:
     _audits(by)
     await _act(database, Act(by, "audit_read", by.tenant, {"what": "verify"}))
     signer = signer_of(settings.folder)
-    sealing = Sealing(database.system, signer)
+    kept = places(settings.heads, settings.folder, settings.heads_roots)
+    sealing = Sealing(database.system, signer, kept)
     await sealing.drain()
-    value = await verified(database, by, signer, key_names(settings.folder / KEY_FILE))
+    heads, told = await _elsewhere(kept, by.tenant)
+    value = await verified(database, by, signer, key_names(settings.folder / KEY_FILE), heads)
+    value["places"] = told
     if not value["broken"]:  # a head over a broken chain would vouch for it
         await sealing.sign()
     return value
+
+
+async def _elsewhere(kept: Sequence[Elsewhere], tenant: str) -> tuple[list[Head], list[Json]]:
+    """Heads that lie in second places, and what is to be said of each place."""
+    heads, told = list[Head](), list[Json]()
+    for one in kept:
+        try:
+            found = await one.kept(tenant)
+        except HeadsUnwritten as error:
+            told.append({"place": one.name, "heads": None, "problem": error.what})
+            continue
+        heads += found
+        told.append({"place": one.name, "heads": len(found), "problem": None})
+    return heads, told
 
 
 async def begin_export(settings: Settings, database: Database, by: Principal, part: Part) -> Signer:

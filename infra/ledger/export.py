@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +67,7 @@ async def records(database: Database, by: Principal, signer: Signer, part: Part)
         stored = [Head(by.tenant, *row) async for row in rows("heads")]
         kept = list(signer.kept(by.tenant))
         for head in {(one.number, bytes(one.body), bytes(one.signature)): one for one in [*stored, *kept]}.values():
-            yield {
-                "t": "head",
-                "number": head.number,
-                "body": bytes(head.body).decode(errors="replace"),
-                "signature": b64encode(head.signature).decode(),
-            }
+            yield _head(head)
     yield {"t": "end"}
 
 
@@ -97,6 +92,11 @@ def _act(act: str, tenant: str, principal: str, kind: str, subject: str, at: int
     return {"t": "act", "act": act, **columns, "hash": bytes(hash).hex(), "body": _text(body)}
 
 
+def _head(head: Head) -> Json:
+    signature = b64encode(head.signature).decode()
+    return {"t": "head", "number": head.number, "body": _text(head.body), "signature": signature}
+
+
 def _text(body: bytes) -> str:
     return bytes(body).decode(errors="replace")
 
@@ -104,11 +104,13 @@ def _text(body: bytes) -> str:
 _ROWS: dict[str, Callable[..., Json]] = {"runs": _run, "entries": _entry, "frames": _frame, "acts": _act}
 
 
-async def verified(database: Database, by: Principal, signer: Signer, masters: Collection[str]) -> Json:
+async def verified(
+    database: Database, by: Principal, signer: Signer, masters: Collection[str], elsewhere: Sequence[Head] = ()
+) -> Json:
     """Check the chain of the caller's tenant where it lies.
 
-    `masters`: names of the master keys that are here. `{"entries", "broken": [{"tenant", "run", "seq", "what"}],
-    "erased", "lost", "unsealed", "head"}`.
+    `masters`: names of the master keys that are here; `elsewhere`: heads from second places. `{"entries", "broken":
+    [{"tenant", "run", "seq", "what"}], "erased", "lost", "unsealed", "head"}`.
     """
     checker, unsealed, heads, taken = Checker(signed_by(signer.public)), 0, 0, 0
     acts: list[Json] = []
@@ -125,7 +127,9 @@ async def verified(database: Database, by: Principal, signer: Signer, masters: C
         rows = await (await connection.execute(load(__package__, "export.sql")["keys"], values)).fetchall()
         stored = await (await connection.execute(load(__package__, "export.sql")["heads"], values)).fetchall()
         numbers = {one[0] for one in stored}
-    for number in sorted({one.number for one in signer.kept(by.tenant)} - numbers):
+    for kept in elsewhere:
+        checker.take(_head(kept))
+    for number in sorted({one.number for one in (*signer.kept(by.tenant), *elsewhere)} - numbers):
         checker.fail("a head that was signed is gone from the database", head=number)
     contents = judged([KeyState(*row) for row in rows], acts, masters)
     for run, what in contents.broken:

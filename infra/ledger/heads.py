@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,32 +65,47 @@ class Signer:
 
     def keep(self, head: Head) -> None:
         """Append to the file, and wait for the disk. Raises HeadsUnwritten."""
-        try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._file.open("ab") as file:
-                file.write(head.line())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise HeadsUnwritten(f"a signed head cannot be written: {error}", where=str(self._file)) from error
+        append(self._file, [head.line()])
 
     def kept(self, tenant: str) -> Iterator[Head]:
         """Heads of a tenant in the file. A last line that a crash has cut is left out. Raises HeadsUnwritten."""
-        if not self._file.exists():
-            return
+        return (head for head in read(self._file) if head.tenant == tenant)
+
+
+def append(path: Path, made: Sequence[bytes]) -> None:
+    """Append lines to a file of heads, and wait for the disk. Raises HeadsUnwritten."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.writelines(made)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise HeadsUnwritten(f"a signed head cannot be written: {error}", where=str(path)) from error
+
+
+def lines(path: Path) -> list[bytes]:
+    """Lines of a file of heads, each of them a head; a last one that a crash has cut is left out.
+
+    Raises HeadsUnwritten where there is another that is none.
+    """
+    try:
+        found = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise HeadsUnwritten(f"signed heads cannot be read: {error}", where=str(path)) from error
+    for place, line in enumerate(found):
         try:
-            lines = self._file.read_bytes().splitlines()
-        except OSError as error:
-            raise HeadsUnwritten(f"signed heads cannot be read: {error}", where=str(self._file)) from error
-        for place, line in enumerate(lines):
-            try:
-                head = head_of(line)
-            except (ValueError, KeyError, AttributeError) as error:
-                if place == len(lines) - 1:
-                    return
-                raise HeadsUnwritten(f"line {place + 1} is no signed head", where=str(self._file)) from error
-            if head.tenant == tenant:
-                yield head
+            head_of(line)
+        except (ValueError, KeyError, AttributeError) as error:
+            if place == len(found) - 1:
+                return found[:-1]
+            raise HeadsUnwritten(f"line {place + 1} is no signed head", where=str(path)) from error
+    return found
+
+
+def read(path: Path) -> list[Head]:
+    """Heads of a file. Raises HeadsUnwritten."""
+    return [head_of(line) for line in lines(path)]
 
 
 def signer_of(home: Path) -> Signer:

@@ -9,13 +9,16 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from psycopg import AsyncConnection
 
+from fiel.infra.ledger.elsewhere import Elsewhere, Spread
 from fiel.infra.ledger.heads import Signer
+from fiel.infra.ledger.postgres import PostgresStore
+from fiel.infra.ledger.store import Flush
 from fiel.infra.ledger.verify import merkle
 from fiel.tools.canonical import canonical, digest
 from fiel.tools.errors import FielError
@@ -36,8 +39,10 @@ System = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 class Sealing:
     """Seals and signs for one database. `signer`: None where this process has no signing key."""
 
-    def __init__(self, system: System, signer: Signer | None = None) -> None:
+    def __init__(self, system: System, signer: Signer | None = None, places: Sequence[Elsewhere] = ()) -> None:
+        """`places`: where signed heads are kept too."""
         self._system = system
+        self._spread = Spread(places)
         self._signer = signer
         self._sql = load(__package__, "sealing.sql")
         self.age = 0.0
@@ -64,13 +69,16 @@ class Sealing:
                 told = time.monotonic()
                 _LOG.error("entries wait for their seal for %.0f s", self.age)
 
-    async def seal(self) -> int:
-        """Seal what waits; how many leaves. None where another process does. Raises DatabaseUnavailable."""
+    async def seal(self, wait: bool = False) -> int:
+        """Seal what waits; how many leaves. None where another process does, unless its end is to be waited for.
+
+        Raises DatabaseUnavailable.
+        """
         async with self._system() as connection:
             count, self.age = await self._waiting(connection)
             if not count:
                 return 0
-            lock = await (await connection.execute(self._sql["lock"])).fetchone()
+            lock = await (await connection.execute(self._sql["wait" if wait else "lock"])).fetchone()
             if not (lock and lock[0]):
                 return 0
             taken = await (await connection.execute(self._sql["take"], (MOST,))).fetchall()
@@ -102,6 +110,7 @@ class Sealing:
                 heads.append(head)
         for head in heads:  # once they are committed: the file never knows of one that the database lost
             await asyncio.to_thread(self._signer.keep, head)
+        await self._spread.keep(heads)
         return len(heads)
 
     async def _waiting(self, connection: AsyncConnection[Any]) -> tuple[int, float]:
@@ -123,3 +132,16 @@ class Sealing:
         body = canonical(facts)
         values = (tenant, number, bytes.fromhex(digest(body)), body, b"".join(leaves))
         await connection.execute(self._sql["seal"], values)
+
+
+class ChainedStore(PostgresStore):
+    """A store whose flushes are in the chain of their tenant before anybody is told that they are committed."""
+
+    def __init__(self, system: System, single: System | None = None) -> None:
+        super().__init__(system, single)
+        self._sealing = Sealing(system)
+
+    async def append(self, flushes: Sequence[Flush]) -> None:
+        await super().append(flushes)
+        while await self._sealing.seal(wait=True) == MOST:
+            pass

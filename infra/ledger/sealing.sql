@@ -1,6 +1,9 @@
 -- name: lock
 SELECT pg_try_advisory_xact_lock(7241339104)
 
+-- name: wait
+SELECT pg_advisory_xact_lock(7241339104) IS NOT NULL
+
 -- name: take
 DELETE FROM fiel.unsealed WHERE place IN (SELECT place FROM fiel.unsealed ORDER BY place LIMIT %s)
 RETURNING place, tenant, leaf

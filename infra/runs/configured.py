@@ -11,6 +11,7 @@ from fiel.infra.erasure.erase import resume
 from fiel.infra.erasure.retention import Retention
 from fiel.infra.hosts.port import GraphHost
 from fiel.infra.ledger import heads
+from fiel.infra.ledger.elsewhere import places
 from fiel.infra.ledger.keys import Cipher, load_or_create
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.ledger.subjects import SubjectKeys
@@ -49,7 +50,8 @@ def engine(
     threads = Threads(database, host, sealer, made.stop_thread)
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
     reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
-    sealing = Sealing(database.system, _signer(settings))
+    kept = places(settings.heads, settings.folder, settings.heads_roots)
+    sealing = Sealing(database.system, _signer(settings), kept)
     keys, told = SubjectKeys(database.system, cipher), bool(settings.openlineage_url)
     following: list[Callable[[], Awaitable[int]]] = [Indexing(database.system, keys, tells=told).catch_up]
     if told:

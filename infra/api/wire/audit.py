@@ -56,6 +56,8 @@ class VerifiedOut(BaseModel):
     lost: int
     unsealed: int
     head: HeadOut
+    places: list[Json]
+    """Second places of signed heads: how many lie there, or why that is not known."""
 
 
 class ExportAsk(Wire):
