@@ -5,9 +5,11 @@ ledger: where it cannot be recorded, it does not happen. A file that is still be
 """
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from fiel.tools.principal import Principal
 
 EVERY = 1.0
 """Seconds between two looks at the folder."""
+SIGNAL = Principal("default", "policy-signal", roles=frozenset({"administrator"}))
+"""Who a change is ascribed to that somebody asked for by a signal."""
 WATCHER = Principal("default", "policy-folder", roles=frozenset({"administrator"}))
 """Who a change is ascribed to that somebody made in the folder: fiel does not know the person."""
 
@@ -118,6 +122,35 @@ class Reloader:
         if problem != self.problem:
             _log.error("the policies in use are kept: %s (%s)", problem.what, problem.where)
         self.problem = problem
+
+
+@contextlib.contextmanager
+def on_hangup(reloader: Reloader | None) -> Iterator[None]:
+    """Let SIGHUP load the folder as `Reloader.reload` does; without a folder it is only noted. In the main thread."""
+    loop, running = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+    def begin() -> None:
+        task = loop.create_task(_hung_up(reloader))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, begin)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+async def _hung_up(reloader: Reloader | None) -> None:
+    if reloader is None:
+        _log.warning("SIGHUP: there is no folder of policies to load, see FIEL_POLICIES")
+        return
+    try:
+        changed = await reloader.reload(SIGNAL)
+    except FielError as error:
+        _log.error("SIGHUP: the policies in use are kept: %s (%s)", error.what, error.where)
+    else:
+        _log.warning("SIGHUP: policies changed: %s", ", ".join(changed) or "none")
 
 
 def versions(bundles: Mapping[str, PolicyBundle]) -> dict[str, str]:

@@ -133,7 +133,7 @@ class Work:
             found = rule.check.run(self.parts, self.facts)
             ms = _since(started)
             verdict = rule.failed(ms) if ms > rule.limit * 1000 else rule.verdict(found, self.parts, ms)
-        except Exception:  # the same edge
+        except (Exception, SystemExit):  # the same edge; a check that would end the process does not
             verdict = rule.failed(_since(started))
         self._note(index, verdict)
 

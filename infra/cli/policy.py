@@ -1,5 +1,6 @@
 """`fiel policy`: bundles and verdicts, of the service that runs, or of this process."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -17,6 +18,7 @@ from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from fiel.policies.bundle import PolicyBundle
+    from fiel.tools.guard import Guard
 
 COLOURS: Mapping[Status, str] = {
     "allow": "green", "flag": "yellow", "redact": "cyan", "review": "magenta", "block": "red", "not_run": "",
@@ -114,12 +116,15 @@ def _show_bundle(value: dict[str, Any]) -> None:
 @click.option("--stage", required=True, type=click.Choice(STAGES), help="Where the text stands.")
 @click.option("--policy", "name", default="default", show_default=True, metavar="B", help="The bundle.")
 @click.option("--lines", "by_line", is_flag=True, help="One JSON value a line from standard input, one object a line.")
+@click.option("--question", default="", metavar="Q", help="The question that TEXT answers, for the stage output.")
 @click.argument("text", required=False)
-async def check(settings: Settings, stage: str, name: str, by_line: bool, text: str | None) -> Result | int:
+async def check(
+    settings: Settings, stage: str, name: str, by_line: bool, question: str, text: str | None
+) -> Result | int:
     """Check TEXT (or standard input, with - or without TEXT) as a run would. Exits with 1 where it is blocked."""
     if by_line and text is not None:
         raise UsageError("--lines reads standard input: leave TEXT out", where="fiel policy check")
-    work = _checking(settings, cast("Stage", stage), name)
+    work = _checking(settings, cast("Stage", stage), name, clean(question, "--question"))
     if by_line:
         from fiel.infra.cli import lines
 
@@ -128,16 +133,15 @@ async def check(settings: Settings, stage: str, name: str, by_line: bool, text: 
     return Result(value, lambda: _show_decision(value), NO if value["action"] in HELD else DONE)
 
 
-def _checking(settings: Settings, stage: Stage, name: str) -> Callable[[str], Awaitable[dict[str, Any]]]:
+def _checking(settings: Settings, stage: Stage, name: str, question: str) -> Callable[[str], Awaitable[dict[str, Any]]]:
     """Checks texts: as the service that runs would, or with bundles of one's own. Raises PolicyError."""
     from fiel.infra.desk.client import reach
 
     if (service := reach(settings)) is not None:
 
         async def through(text: str) -> dict[str, Any]:
-            value: dict[str, Any] = await service.send(
-                "POST", "/fiel/policies/check", {"text": text, "stage": stage, "policy": name}
-            )
+            asked = {"text": text, "stage": stage, "policy": name, "question": question}
+            value: dict[str, Any] = await service.send("POST", "/fiel/policies/check", asked)
             return value
 
         return through
@@ -149,8 +153,18 @@ def _checking(settings: Settings, stage: Stage, name: str) -> Callable[[str], Aw
     policies = GuardrailsPolicies(load_bundles(settings.policies or None))
     policies.bundle(name)
 
+    made: list[Guard] = []
+
+    async def guard() -> "Guard":
+        from fiel.infra import models
+
+        if not made:
+            models.quiet_threads()
+            made.append(models.guard(settings, await asyncio.to_thread(models.embedder, settings)))
+        return made[0]
+
     async def here(text: str) -> dict[str, Any]:
-        return await checked(policies, name, stage, text)
+        return await checked(policies, guard, name, stage, text, question)
 
     return here
 

@@ -114,6 +114,7 @@ async def serve_until_stopped(
     """
     from fiel.infra.api.app import create
     from fiel.infra.api.opening import open_service
+    from fiel.infra.reload import on_hangup
 
     async with open_service(settings, graphs) as service, _desk(settings, service) as sockets:
         started = asyncio.Event()
@@ -122,8 +123,9 @@ async def serve_until_stopped(
         try:
             await started.wait()
             keep_what_is_loaded()
-            await told(service)
-            await serving
+            with on_hangup(service.house.reloader if service.house is not None else None):
+                await told(service)
+                await serving
         finally:
             server.should_exit = True
             await serving

@@ -1,7 +1,7 @@
 """What can be asked at the desk, as plain JSON values: the same functions serve the command line in its own process."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fiel.infra.outward import outward
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fiel.infra.database.connect import Database
     from fiel.infra.ledger.store import Store
     from fiel.policies.bundle import PolicyBundle
+    from fiel.tools.guard import Guard
     from fiel.tools.search import Passage
 
 Json = dict[str, Any]
@@ -92,9 +93,21 @@ def bundle_rows(bundles: "Mapping[str, PolicyBundle]", problem: Mapping[str, str
     ]
 
 
-async def check(policies: Policies, name: str, stage: Stage, text: str) -> Json:
-    """A decision on one text, in the shape of the interfaces. Raises PolicyError for a name that no bundle has."""
-    return as_plain(await policies.check(policies.bundle(name), stage, [text], {}))
+async def check(
+    policies: Policies, guard: Callable[[], Awaitable["Guard"]], name: str, stage: Stage, text: str, question: str = ""
+) -> Json:
+    """A decision on one text, in the shape of the interfaces, by the scores that a run would get of `guard`.
+
+    `guard` is asked for where the bundle needs one alone; `question`: what an answer answers. Raises PolicyError for a
+    name that no bundle has, ModelUnavailable.
+    """
+    from fiel.nodes.moderate import moderated
+
+    bundle, facts = policies.bundle(name), {"question": question} if question else {}
+    if stage in ("input", "output") and bundle.uses("moderation", stage):
+        asked = (text,) if stage == "input" else (question, text)
+        facts |= await moderated(await guard(), bundle, stage, *asked)
+    return as_plain(await policies.check(bundle, stage, [text], facts))
 
 
 def as_plain(decision: Decision) -> Json:

@@ -158,6 +158,30 @@ checks:
 """
 
 
+@pytest.mark.parametrize("name", CHECKS)
+async def test_any_check_that_hangs_or_ends_its_thread_blocks(
+    policies: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A check of which short texts are judged on the loop hangs in a long one: only then is it not known to end."""
+    release, bundle = threading.Event(), policies.bundle(f"slow-{name}")
+    text = "a fine text " * (2_000 if CHECKS[name].inline else 1)
+
+    def hang(self: Check, parts: Any, facts: Any) -> Found:
+        release.wait(30)
+        return Found((0.0,) * len(parts))
+
+    monkeypatch.setattr(CHECKS[name], "run", hang)
+    started = time.perf_counter()
+    decision = await policies.check(bundle, "output", [text])
+    assert (decision.action, decision.reason) == ("block", "check_failed")
+    assert time.perf_counter() - started < 20
+    release.set()
+    monkeypatch.setattr(CHECKS[name], "run", exits)
+    for one in ("short", text):
+        decision = await policies.check(bundle, "output", [one])
+        assert (decision.action, decision.reason) == ("block", "check_failed")
+
+
 @pytest.mark.parametrize("adapter", ADAPTERS)
 async def test_a_check_that_hangs_blocks_in_time_and_the_loop_goes_on(adapter: type[Any], hanging: type[Check]) -> None:
     bundle = parse_bundle(HANGING)

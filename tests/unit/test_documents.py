@@ -84,3 +84,15 @@ def test_every_check_is_described_with_its_reason() -> None:
     assert {
         name for name, check in CHECKS.items() if not (f"`{name}`" in text and f"`{check.reason}`" in text)
     } == set()
+
+
+def test_the_table_of_checks_has_a_row_for_each_that_is_filled_in() -> None:
+    from fiel.policies.checks import CHECKS
+
+    text = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
+    lines = text[text.index("| check | catches |") :].split("\n\n")[0].splitlines()[2:]
+    rows = {
+        cells[0].strip("`"): cells[1:] for cells in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    }
+    assert rows.keys() == CHECKS.keys(), "docs/policies.md: the table of checks wants a row a check"
+    assert all(len(cells) == 4 and all(cells) and float(cells[-1]) < 70 for cells in rows.values()), rows

@@ -1,13 +1,15 @@
 """Hot reload: a real folder, and never a moment without a policy."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fiel.infra.reload import WATCHER, Reloader
+from fiel.infra.reload import SIGNAL, WATCHER, Reloader, on_hangup
 from fiel.policies.bundle import load_bundles
 from fiel.policies.evaluate import GuardrailsPolicies
 from fiel.tools.errors import DatabaseUnavailable, PolicyError
@@ -168,6 +170,36 @@ async def test_an_administrator_need_not_wait(house: House) -> None:
     assert changed.keys() == {"house"}
     assert house.acts == [(ADMINISTRATOR, changed)]
     assert await house.reloader.reload(ADMINISTRATOR) == {}
+
+
+async def until(met: Any) -> None:
+    for _ in range(500):
+        if met():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not happen in ten seconds")
+
+
+async def test_a_signal_loads_the_folder_with_the_same_guarantees(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    with on_hangup(house.reloader):
+        written(house.folder, HOUSE.replace("WORD", "beta"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: house.reloader.reloads == 1)
+        assert [who for who, _ in house.acts] == [SIGNAL]
+        assert await house.verdict("beta") == "banned_word"
+        written(house.folder, HOUSE.replace("expect: allow", "expect: block"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "SIGHUP: the policies in use are kept: bundle 'house' fails its own" in caplog.text)
+        assert await house.verdict("beta") == "banned_word"
+        assert len(house.acts) == 1
+
+
+async def test_a_signal_without_a_folder_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with on_hangup(None):
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "there is no folder of policies" in caplog.text)
 
 
 async def test_texts_are_judged_all_the_time_while_sets_change(house: House) -> None:

@@ -20,6 +20,7 @@ from fiel.tools.errors import NotPermitted, UsageError
 if TYPE_CHECKING:
     from fiel.graphs.answer.options import Options
     from fiel.infra.compose import House
+    from fiel.tools.guard import Guard
 
 router = APIRouter(prefix="/fiel", tags=["fiel"], route_class=JsonRoute, responses=PROBLEMS)
 
@@ -78,7 +79,12 @@ async def check(body: Checked, caller: Calling, service: Serving) -> Response:
     """Check a text as a run would, for those who may know what the checks look for."""
     if not caller.principal.may("curator", *operations.SEES_RUNS):
         raise NotPermitted("trying a policy is not for readers", where="policies")
-    return reply(await operations.check(_house(service).policies, body.policy, body.stage, body.text))
+    house = _house(service)
+
+    async def guard() -> "Guard":
+        return house.services.guard
+
+    return reply(await operations.check(house.policies, guard, body.policy, body.stage, body.text, body.question))
 
 
 @router.put("/policies/least", response_model=Json)

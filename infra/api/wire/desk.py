@@ -35,6 +35,8 @@ class Checked(Wire):
     text: Long
     stage: Stage
     policy: Name = "default"
+    question: Long = ""
+    """What the text answers, where it is an answer."""
 
 
 class Required(Wire):
