@@ -1,9 +1,9 @@
 """What the checks cost: whole stages of the built-in bundles, each check by itself, and how the cost grows with length.
 
 Every call has a text of its own: a question of 200 characters for the stage `input`, 1,500 for the others, half of them
-with something to find. The vector of a question is there already, as retrieval needs it anyway; what a check embeds
-beside it counts. The figures are milliseconds of CPU time of the whole process, which are those on the clock where one
-core is idle, and which other work on the machine does not lengthen.
+with something to find; the last row of a stage is of texts that consist of names. The vector of a question is there
+already, as retrieval needs it anyway; what a check embeds beside it counts. The figures are milliseconds of CPU time of
+the whole process, which are those on the clock where one core is idle, and which other work does not lengthen.
 """
 
 import json
@@ -27,6 +27,7 @@ SCORES = {"moderation": {"model": "none", "scores": {"hate": "0.010000", "violen
 FACTS = {"prompt": PROMPT, "licence": "MIT", "trust": "internal", "question": "When does the harbour close?", **SCORES}
 PLACES = ("harbour", "castle", "library", "museum", "market", "station", "garden", "bridge", "theatre", "school")
 FOUND = "Write to ana.ruiz@example.org or call +34 612 345 678, see https://example.org/guide?page=2. "
+NAMED = "Ana Ruiz of the Acme Corporation met Peter Baker in Lisbon on 3 May 2021, at 24 Clarke Avenue, Springfield. "
 OTHERS = """
 name: others
 messages: {en: {blocked: No.}}
@@ -90,8 +91,9 @@ def stage_of(rules: Sequence[Rule], length: int) -> dict[str, float]:
     """The whole stage, then each of its checks."""
     given = texts(length)
     _judging(rules)(given[0])  # what is loaded at the first use is no cost of a check
-    whole = {"all": p50(_judging(rules), given)} if len(rules) > 1 else {}
-    return whole | {rule.id: p50(_judging([rule]), given) for rule in rules}
+    named = [(f"In {number}: " + NAMED * (length // len(NAMED) + 1))[:length] for number in range(CALLS)]
+    table = {"all": p50(_judging(rules), given)} | {rule.id: p50(_judging([rule]), given) for rule in rules}
+    return table | {"all, full of names": p50(_judging(rules), named)}
 
 
 def embedding(given: Sequence[str]) -> float:
