@@ -8,6 +8,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update
+from fiel.nodes.budget import TOO_COSTLY, within
 from fiel.nodes.cite import cited
 from fiel.nodes.prompts import Prompts
 from fiel.nodes.windows import WINDOW, going_on, shown, window_of
@@ -39,6 +40,11 @@ class Generate:
             language=state["language"],
         )
         chat = self.chat(options.chat)
+        if chat.writes and not going_on(state):
+            fitting = within(request, options.tokens, state["usage"])
+            if fitting is None:
+                return {"attempt": state["attempt"] + 1, "draft": "", "judgement": {}, "reason": TOO_COSTLY}
+            request = fitting
         if options.release == WINDOW:
             return await self._window(state, run, chat, request)
         completion = await chat.complete(request)

@@ -51,6 +51,34 @@ async def test_a_model_that_writes_gets_another_attempt_and_no_more(house: House
     assert len(set(house.models.searched)) == 3
 
 
+@pytest.mark.parametrize("release", ["whole", "window"])
+@pytest.mark.parametrize(("tokens", "asked"), [(0, True), (100_000, True), (40, False)])
+async def test_a_run_whose_tokens_are_used_up_asks_no_model_to_write(
+    house: House, release: str, tokens: int, asked: bool
+) -> None:
+    house.models.writes, house.models.written = True, f"{DRAFT} [1]"
+    state = await house.ask(options=Options(tokens=tokens, release=release))
+    assert bool(house.models.asked) == asked
+    assert state["outcome"] == ("answered" if asked else "abstained")
+    assert (state["reason"] == "too_costly") != asked
+
+
+async def test_what_is_left_of_the_tokens_bounds_the_answer_and_the_attempts(house: House) -> None:
+    house.models.writes, house.models.label = True, "unsupported"
+    prompt = sum(len(turn.content.encode()) for turn in (await asked_for(house)).turns) // 4
+    house.models.asked.clear()
+    state = await house.ask(options=Options(tokens=prompt + 30, attempts=4))
+    assert house.models.asked[0].max_tokens == 30
+    assert state["usage"]["input_tokens"] + state["usage"]["output_tokens"] <= prompt + 30
+    assert state["outcome"] == "abstained"
+
+
+async def asked_for(house: House) -> Any:
+    """The request of a run without a limit."""
+    await house.ask(options=Options(attempts=1))
+    return house.models.asked[-1]
+
+
 async def test_a_wording_that_was_tried_already_ends_the_attempts(house: House) -> None:
     house.models.writes, house.models.label = True, "unsupported"
     house.models.wording = "What is the same wording again"
