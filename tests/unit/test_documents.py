@@ -94,5 +94,5 @@ def test_the_table_of_checks_has_a_row_for_each_that_is_filled_in() -> None:
     rows = {
         cells[0].strip("`"): cells[1:] for cells in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     }
-    assert rows.keys() == CHECKS.keys(), "docs/policies.md: the table of checks wants a row a check"
+    assert rows.keys() >= CHECKS.keys(), "docs/policies.md: the table of checks wants a row a check"
     assert all(len(cells) == 4 and all(cells) and float(cells[-1]) < 70 for cells in rows.values()), rows
