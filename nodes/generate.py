@@ -8,9 +8,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update
-from fiel.nodes.budget import TOO_COSTLY, within
 from fiel.nodes.cite import cited
 from fiel.nodes.prompts import Prompts
+from fiel.nodes.spending import TOO_COSTLY, within
 from fiel.nodes.windows import WINDOW, going_on, shown, window_of
 from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Turn, Usage
 from fiel.tools.record import Recorder
@@ -43,7 +43,8 @@ class Generate:
         if chat.writes and not going_on(state):
             fitting = within(request, options.tokens, state["usage"])
             if fitting is None:
-                return {"attempt": state["attempt"] + 1, "draft": "", "judgement": {}, "reason": TOO_COSTLY}
+                # No attempt is left: a further one would cost no less.
+                return {"attempt": options.attempts, "draft": "", "judgement": {}, "reason": TOO_COSTLY}
             request = fitting
         if options.release == WINDOW:
             return await self._window(state, run, chat, request)

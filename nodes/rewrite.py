@@ -8,7 +8,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, bundle_of
-from fiel.nodes.budget import TOO_COSTLY, within
 from fiel.nodes.follow_up import stand_alone
 from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
@@ -41,7 +40,7 @@ class Rewrite:
         return update
 
     async def _reworded(self, state: State, runtime: Runtime[Any]) -> Update:
-        if state["attempt"] >= runtime.context.attempts or shown(state) or state["reason"] == TOO_COSTLY:
+        if state["attempt"] >= runtime.context.attempts or shown(state):
             return {"queries": []}  # of an answer that has begun to be shown there is no other wording
         chat = self.chat(runtime.context.chat)
         earlier = history(state)
@@ -58,12 +57,9 @@ class Rewrite:
         if again:
             lines.append(("assistant", f"(a search for «{state['queries'][0]}» did not find the answer)"))
         prompt = self.prompts(runtime.context.prompt).rewrite(state["question"], lines, state["language"])
-        asked = ChatRequest((Turn("system", prompt.system), Turn("user", prompt.user)), max_tokens=128)
-        request = within(asked, runtime.context.tokens, state["usage"])
-        if request is None:
-            alone = stand_alone(state["question"], [line for _, line in earlier])
-            return {"queries": []} if again else {"standalone": alone, "queries": [alone]}
-        completion = await chat.complete(request)
+        completion = await chat.complete(
+            ChatRequest((Turn("system", prompt.system), Turn("user", prompt.user)), max_tokens=128)
+        )
         usage: Usage = completion.usage
         known = [state["question"], *(line for _, line in earlier)]
         text = await self._passed(completion.text.strip(), known, state, self.prompts(runtime.context.prompt).secret)

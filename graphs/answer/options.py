@@ -33,7 +33,7 @@ class Options:
     attempts: int = option(2, "How often generation is tried before the graph abstains, 1 to 4.", least=1, most=4)
     tokens: int = option(
         0,
-        "Most tokens that a run may use, beyond which it asks no model to write; 0: any.",
+        "Most tokens that a run may use, beyond which no answer is written; 0: any.",
         ANYONE,
         least=0,
         most=10**7,
