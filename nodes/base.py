@@ -6,6 +6,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
 from fiel.policies.types import Bundle, Decision, Policies, Stage, Verdict
+from fiel.tools.canonical import digest
 from fiel.tools.vault import Vault
 
 State = Mapping[str, Any]
@@ -37,6 +38,14 @@ def said(run: str, text: str, outcome: str, reason: str) -> AIMessage:
     return AIMessage(
         content=text, id=f"{run}:answer", response_metadata={"outcome": outcome, "reason": reason, "run_id": run}
     )
+
+
+def canary(run: str) -> str:
+    """A word that stands in the prompts of this run and nowhere else: a draft that holds it has leaked its prompt.
+
+    Derived from the run's id, so that a replay finds the same prompts.
+    """
+    return f"fiel-{digest(f'canary {run}'.encode())[:12]}"
 
 
 def bundle_of(policies: Policies, state: State) -> Bundle:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fiel.tools.chat import DraftSentence, Quote
 from fiel.tools.search import Passage
-from fiel.tools.text import content, sentences
+from fiel.tools.text import Span, content, sentences
 
 _BRACKETS = r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]"
 _MARKER = re.compile(rf"\s*{_BRACKETS}")
@@ -70,24 +70,32 @@ def _sentence(text: str, passages: Sequence[Passage]) -> DraftSentence:
     bare = _MARKER.sub("", text).strip()
     wanted = content(bare)
     named = [number - 1 for number in dict.fromkeys(numbers) if 0 < number <= len(passages)]
-    quotes = [_quote(index, passages[index]["text"], wanted) for index in named]
+    quotes = [quote for index in named for quote in _quote(index, passages[index], wanted)]
     if not numbers:
         quotes = _attributed(wanted, passages)
     return DraftSentence(bare, tuple(quote for quote, _ in quotes))
 
 
-def _quote(index: int, text: str, wanted: frozenset[str]) -> tuple[Quote, int]:
-    """The sentence of a passage that shares most of the wanted words, and how many it shares."""
-    spans = sentences(text)
+def _quote(index: int, passage: Passage, wanted: frozenset[str]) -> list[tuple[Quote, int]]:
+    """The sentence of a passage that shares most of the wanted words, and how many it shares.
+
+    None where the passage holds nothing but orders, which are not quoted.
+    """
+    text, orders = passage["text"], passage.get("orders", ())
+    spans = [
+        span
+        for span in sentences(text) or (Span(0, len(text)),)
+        if not any(start < span.end and span.start < end for start, end in orders)
+    ]
     if not spans:
-        return Quote(index, 0, len(text)), 0
+        return []
     shared = [len(wanted & content(span.of(text))) for span in spans]
     best = max(range(len(spans)), key=lambda place: (shared[place], -place))
-    return Quote(index, spans[best].start, spans[best].end), shared[best]
+    return [(Quote(index, spans[best].start, spans[best].end), shared[best])]
 
 
 def _attributed(wanted: frozenset[str], passages: Sequence[Passage]) -> list[tuple[Quote, int]]:
-    candidates = [_quote(index, passage["text"], wanted) for index, passage in enumerate(passages)]
+    candidates = [quote for index, passage in enumerate(passages) for quote in _quote(index, passage, wanted)]
     best = max(candidates, key=lambda candidate: candidate[1], default=None)
     return [best] if best and wanted and best[1] >= _LEAST_OVERLAP * len(wanted) else []
 

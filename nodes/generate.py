@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update
+from fiel.nodes.base import State, Update, canary
 from fiel.nodes.cite import cited
 from fiel.nodes.prompts import Prompts
 from fiel.nodes.spending import TOO_COSTLY, within
@@ -32,7 +32,9 @@ class Generate:
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         run = self.recorder.run_of(runtime, config)
         options = runtime.context
-        prompt = self.prompts(options.prompt).answer(state["standalone"], state["passages"], state["language"])
+        prompt = self.prompts(options.prompt).answer(
+            state["standalone"], state["passages"], state["language"], canary(run)
+        )
         request = ChatRequest(
             turns=(Turn("system", prompt.system), Turn("user", prompt.user)),
             question=state["standalone"],

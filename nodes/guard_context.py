@@ -1,5 +1,6 @@
 """guard_context: instructions hidden in retrieved text lower or remove the passage that carries them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,13 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, bundle_of, plain
 from fiel.nodes.sift import sift
-from fiel.policies.types import HELD, Policies
+from fiel.policies.types import HELD, Policies, Verdict
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.search import Passage
 from fiel.tools.vault import Vault
 
+ORDER = "order"
+"""Kind of the spans that the check `orders` gives."""
 DROP = HELD | {"redact"}
 """Quotes are verbatim, so a passage cannot be masked: what a bundle would redact is dropped like what it blocks. So is
 what it wants reviewed: a person is asked about a question or an answer, not about every passage on the way."""
@@ -20,7 +23,10 @@ what it wants reviewed: a person is asked about a question or an answer, not abo
 
 @dataclass(frozen=True, slots=True)
 class GuardContext:
-    """Blocked passages are dropped, flagged ones go to the end; a check that fails refuses the run."""
+    """Blocked passages are dropped, flagged ones go to the end; a check that fails refuses the run.
+
+    Orders in a passage that stays are marked, so that no prompt shows them and no answer quotes them.
+    """
 
     callers: Callers
     policies: Policies
@@ -47,8 +53,24 @@ class GuardContext:
         }
         if sifted.failed:
             return {**update, "passages": [], "reason": sifted.failed, "failure": "check_failed"}
-        kept = [passages[place] for place in sorted(sifted.kept, key=lambda place: place in sifted.flagged)]
+        kept = [
+            _marked(passages[place], place, sifted.verdicts)
+            for place in sorted(sifted.kept, key=lambda place: place in sifted.flagged)
+        ]
         return {**update, "passages": kept, "reason": "" if kept else "context_blocked"}
+
+
+def _marked(passage: Passage, place: int, verdicts: Sequence[Verdict]) -> Passage:
+    """The passage with the places of its orders; as it was where it has none."""
+    found = sorted(
+        {
+            (span.start, span.end)
+            for verdict in verdicts
+            for span in verdict.spans
+            if span.part == place and span.kind == ORDER
+        }
+    )
+    return {**passage, "orders": [list(one) for one in found]} if found else passage
 
 
 def seen_text(passage: Passage) -> str:

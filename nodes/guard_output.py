@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, bundle_of, due, found, plain
+from fiel.nodes.base import State, Update, bundle_of, canary, due, found, plain
 from fiel.nodes.cite import Composed, compose
 from fiel.nodes.moderate import moderated
 from fiel.nodes.prompts import Prompts
@@ -47,6 +47,8 @@ class GuardOutput:
             "question": state["question"],
             "language": state["language"],
             "prompt": self.prompts(runtime.context.prompt).secret,
+            "canary": canary(run),
+            "passages": [passage["text"] for passage in state["passages"]],
         }
         before = await shown_content(self.vault, run, state)
         composed = compose([*before["drafted"], *content["sentences"]], state["passages"])

@@ -7,7 +7,7 @@ from string import Template
 
 from fiel.nodes.cite import unmarked
 from fiel.tools.canonical import digest_of
-from fiel.tools.search import Passage
+from fiel.tools.search import Passage, shown_headings, shown_text
 
 _DELIMITER = re.compile(r"[<＜﹤](?=\W{0,8}(?:passage|conversation))", re.IGNORECASE)
 """What opens a tag that delimits data in a template, opening or closing, also where it is spelt a little oddly."""
@@ -27,9 +27,9 @@ class Prompts:
 
     name: str
     answer_template: str
-    """Fields: `$question`, `$passages`, `$language`."""
+    """Fields: `$question`, `$passages`, `$language`, `$canary`."""
     rewrite_template: str
-    """Fields: `$question`, `$history`, `$language`."""
+    """Fields: `$question`, `$history`, `$language`, `$canary`."""
 
     @property
     def version(self) -> str:
@@ -41,15 +41,22 @@ class Prompts:
         """The system parts: what an answer must not repeat."""
         return "\n".join(_parts(template)[0] for template in (self.answer_template, self.rewrite_template))
 
-    def answer(self, question: str, passages: Sequence[Passage], language: str) -> Prompt:
-        """The prompt for a draft. Passages are numbered from 1, and cannot close their own delimiters."""
-        shown = "\n".join(_delimited(number, passage) for number, passage in enumerate(passages, start=1))
-        return self._filled(self.answer_template, question=_inert(question), passages=shown, language=language)
+    def answer(self, question: str, passages: Sequence[Passage], language: str, canary: str = "") -> Prompt:
+        """The prompt for a draft. Passages are numbered from 1, and cannot close their own delimiters.
 
-    def rewrite(self, question: str, history: Sequence[tuple[str, str]], language: str) -> Prompt:
+        Sentences of a passage that give orders are left out. `canary`: see `fiel.nodes.base.canary`.
+        """
+        shown = "\n".join(_delimited(number, passage) for number, passage in enumerate(passages, start=1))
+        return self._filled(
+            self.answer_template, question=_inert(question), passages=shown, language=language, canary=canary
+        )
+
+    def rewrite(self, question: str, history: Sequence[tuple[str, str]], language: str, canary: str = "") -> Prompt:
         """The prompt that makes a follow-up question stand alone. `history`: role and text, a line each."""
         shown = "\n".join(f"{role}: {_line(text)}" for role, text in history)
-        return self._filled(self.rewrite_template, question=_inert(question), history=shown, language=language)
+        return self._filled(
+            self.rewrite_template, question=_inert(question), history=shown, language=language, canary=canary
+        )
 
     @staticmethod
     def _filled(template: str, **values: str) -> Prompt:
@@ -63,8 +70,8 @@ def _parts(template: str) -> tuple[str, str]:
 
 
 def _delimited(number: int, passage: Passage) -> str:
-    context = _line(passage["context"]).replace('"', "'").replace("<", "‹").replace(">", "›")
-    return f'<passage number="{number}" section="{context}">\n{_inert(passage["text"])}\n</passage>'
+    context = _line(shown_headings(passage)[1]).replace('"', "'").replace("<", "‹").replace(">", "›")
+    return f'<passage number="{number}" section="{context}">\n{_inert(shown_text(passage))}\n</passage>'
 
 
 def _inert(text: str) -> str:

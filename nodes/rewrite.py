@@ -1,19 +1,20 @@
 """rewrite: the question as it stands alone, and what to search for it in this attempt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, bundle_of
+from fiel.nodes.base import State, Update, bundle_of, canary
 from fiel.nodes.follow_up import stand_alone
 from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
 from fiel.nodes.windows import WINDOW, shown, window_of
 from fiel.policies.types import HELD, Policies, Stage
 from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
+from fiel.tools.record import Recorder
 from fiel.tools.text import content, names, numbers
 
 STAGES: tuple[Stage, ...] = ("input", "output")
@@ -32,6 +33,7 @@ class Rewrite:
     chat: Callable[[str], Chat]
     policies: Policies
     prompts: Callable[[str], Prompts]
+    recorder: Recorder
 
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         update = await self._reworded(state, runtime)
@@ -49,20 +51,24 @@ class Rewrite:
             return {"standalone": alone, "queries": [] if state["attempt"] else [alone]}
         if not earlier and not state["attempt"]:
             return {"standalone": state["question"], "queries": [state["question"]]}
-        return await self._written(chat, state, runtime, earlier)
+        mark = canary(self.recorder.run_of(runtime, config))
+        return await self._written(chat, state, runtime, earlier, mark)
 
-    async def _written(self, chat: Chat, state: State, runtime: Runtime[Any], earlier: list[tuple[str, str]]) -> Update:
+    async def _written(
+        self, chat: Chat, state: State, runtime: Runtime[Any], earlier: list[tuple[str, str]], mark: str
+    ) -> Update:
         again = state["attempt"] > 0
         lines = list(earlier)
         if again:
             lines.append(("assistant", f"(a search for «{state['queries'][0]}» did not find the answer)"))
-        prompt = self.prompts(runtime.context.prompt).rewrite(state["question"], lines, state["language"])
+        prompt = self.prompts(runtime.context.prompt).rewrite(state["question"], lines, state["language"], mark)
         completion = await chat.complete(
             ChatRequest((Turn("system", prompt.system), Turn("user", prompt.user)), max_tokens=128)
         )
         usage: Usage = completion.usage
         known = [state["question"], *(line for _, line in earlier)]
-        text = await self._passed(completion.text.strip(), known, state, self.prompts(runtime.context.prompt).secret)
+        secret = {"prompt": self.prompts(runtime.context.prompt).secret, "canary": mark}
+        text = await self._passed(completion.text.strip(), known, state, secret)
         if again:
             tried = set(state["queries"])
             queries = [text, state["standalone"]] if text and text not in tried else []
@@ -71,7 +77,7 @@ class Rewrite:
         queries = list(dict.fromkeys((alone, state["question"])))
         return {"standalone": alone, "queries": queries, "usage": added(state["usage"], usage)}
 
-    async def _passed(self, text: str, known: Sequence[str], state: State, secret: str) -> str:
+    async def _passed(self, text: str, known: Sequence[str], state: State, secret: Mapping[str, str]) -> str:
         """The wording as it may go on; empty where it may not.
 
         It goes where a question goes, so it passes what a question passes; a model wrote it and the caller sees it, so
@@ -80,7 +86,7 @@ class Rewrite:
         if not _worded(text, known):
             return ""
         bundle = bundle_of(self.policies, state)
-        facts = {"question": state["question"], "language": state["language"], "prompt": secret}
+        facts = {"question": state["question"], "language": state["language"], **secret}
         for stage in STAGES:
             decision = await self.policies.check(bundle, stage, [text], facts)
             if decision.action in HELD:

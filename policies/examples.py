@@ -9,7 +9,7 @@ from fiel.policies.plain import decide
 from fiel.policies.types import STAGES, Stage
 from fiel.tools.errors import PolicyError
 
-FACTS = ("question", "prompt", "language", "canary", "licence", "trust")
+FACTS = ("question", "prompt", "language", "canary", "licence", "trust", "passages")
 """What an example may say beside its text."""
 
 

@@ -102,7 +102,7 @@ def _nodes(services: Services) -> dict[str, Node]:
             services.forbidden or forbidden,
             _versions(services),
         ),
-        "rewrite": Rewrite(chat, policies, prompts),
+        "rewrite": Rewrite(chat, policies, prompts, recorder),
         "retrieve": Retrieve(callers, services.embed, services.search),
         "rerank": Rerank(services.rerank),
         "guard_context": GuardContext(callers, policies, recorder, vault),

@@ -47,6 +47,8 @@ SIGNS: dict[str, tuple[str, ...]] = {
     "Malware Distribution": (r"suspicioussite|boost your", r"fakesoft|software update", r"freegame|free game",
                              r"malapp", r"chorme|cracked"),
 }  # fmt: skip
+PLACES = ("beginning", "middle", "end")
+"""Where in a document an order may stand."""
 _WORD = re.compile(r"[^\s.,;:!?()\[\]\"']{3,}")
 _NUMBER = re.compile(r"[\d.,:/$€%-]+(?:st|nd|rd|th)?", re.IGNORECASE)
 _LONGEST = 26
@@ -111,18 +113,26 @@ def paragraphs(folder: Path, most: int = 50, longest: int = 900) -> list[Host]:
     return list(found.values())[:most]
 
 
-def plantings(wanted: Sequence[Order], hosts: Sequence[Host], most: int = 0) -> list[Planting]:
-    """Every order in every document, or `most` pairs in which orders and documents come up equally often."""
-    pairs = [(turn, place) for turn in range(len(hosts)) for place in range(len(wanted))]
-    chosen = pairs[: most or len(pairs)]
-    return [_planted(wanted[place], hosts[(place * 7 + turn) % len(hosts)], turn + place) for turn, place in chosen]
+def plantings(wanted: Sequence[Order], hosts: Sequence[Host], most: int = 0, place: str = "") -> list[Planting]:
+    """Every order in every document, or `most` pairs in which orders and documents come up equally often.
+
+    `place`: one of `PLACES`; empty: each in turn.
+    """
+    shuffled = random.Random(7)  # noqa: S311  (a sample, no secret)
+    pairs = [
+        (turn, number) for turn in range(len(hosts)) for number in shuffled.sample(range(len(wanted)), len(wanted))
+    ]
+    return [
+        _planted(wanted[number], hosts[(number * 7 + turn) % len(hosts)], place or PLACES[(turn + number) % 3])
+        for turn, number in pairs[: most or len(pairs)]
+    ]
 
 
-def _planted(order: Order, host: Host, turn: int) -> Planting:
-    """At the beginning, in the middle, or at the end of the document, on a line of its own."""
+def _planted(order: Order, host: Host, place: str) -> Planting:
+    """The order on a line of its own."""
     ends = [span.end for span in sentences(host.text)]
     middle = min(ends, key=lambda end: abs(end - len(host.text) // 2), default=0)
-    cut = (0, middle, len(host.text))[turn % 3]
+    cut = {"beginning": 0, "middle": middle, "end": len(host.text)}[place]
     text = "\n".join(part for part in (host.text[:cut].strip(), order.text, host.text[cut:].strip()) if part)
     return Planting(order, host, text, f"{host.name}/{order.category}/{order.number}")
 

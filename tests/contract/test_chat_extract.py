@@ -169,3 +169,11 @@ async def test_nonsense_of_the_scorer_is_an_error() -> None:
 
 async def test_it_writes_nothing_and_says_what_it_is(extract: Extract) -> None:
     assert extract.writes is False and extract.version.startswith("extract:")
+
+
+async def test_a_sentence_that_gives_orders_is_not_quoted(extract: Extract) -> None:
+    there = passages("en")
+    order = there[1]["text"].index("It is 1,233 kilometres long.")
+    there[1]["orders"] = [[order, order + 28]]
+    completion = await extract.complete(request("How long is the Rhine?", there, "en"))
+    assert "1,233" not in completion.text

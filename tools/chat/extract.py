@@ -1,10 +1,13 @@
 """The built-in chat adapter: quotes the sentences that answer, verbatim, at most two. It never invents a word."""
 
+from collections.abc import Sequence
+
 from fiel.tools.chat import AtOnce, ChatRequest, Completion, DraftSentence, Quote, Usage
 from fiel.tools.rerank.choosing import Weighed, chosen, weigh
 from fiel.tools.rerank.cross_encoder import PairScorer
 from fiel.tools.rerank.grading import read
 from fiel.tools.rerank.logistic import Calibration, calibration
+from fiel.tools.search import Passage
 from fiel.tools.text.questions import wants_code
 
 
@@ -26,7 +29,7 @@ class Extract(AtOnce):
     @property
     def version(self) -> str:
         scorer = self._scorer.version if self._scorer else "none"
-        return f"extract:2:{scorer}:{self._calibrated.digest[:12]}"
+        return f"extract:3:{scorer}:{self._calibrated.digest[:12]}"
 
     @property
     def writes(self) -> bool:
@@ -43,6 +46,7 @@ class Extract(AtOnce):
             calibrated=self._calibrated,
         )
         least = self._calibrated.threshold("second", request.language)
+        weighed = [one for one in weighed if not _orders(one, request.passages)]
         picked = chosen(weighed, least=least, most=self._most, code=wants_code(request.question))
         sentences = tuple(map(_sentence, picked))
         return Completion(
@@ -51,6 +55,13 @@ class Extract(AtOnce):
             model=self.version,
             sentences=sentences,
         )
+
+
+def _orders(weighed: Weighed, passages: Sequence[Passage]) -> bool:
+    """Whether the sentence touches one that gives orders: such a one is never quoted."""
+    span = weighed.candidate.span
+    places = passages[weighed.candidate.passage].get("orders", ())
+    return any(start < span.end and span.start < end for start, end in places)
 
 
 def _sentence(weighed: Weighed) -> DraftSentence:

@@ -18,7 +18,7 @@ from fiel.tools.chat.together import together
 from fiel.tools.errors import ModelUnreadable
 from fiel.tools.judge import Judge, Judgement, Label, SentenceJudgement
 from fiel.tools.judge.prompts import Prompts
-from fiel.tools.search import Passage
+from fiel.tools.search import Passage, shown_headings, shown_text
 
 YES = frozenset({"yes"})
 NO = frozenset({"no"})
@@ -205,8 +205,8 @@ def _source(sentence: DraftSentence, passages: Sequence[Passage]) -> str:
 
 
 def _shown(passage: Passage) -> str:
-    heading = " > ".join(part for part in (passage["title"], passage["context"]) if part)
-    return f"{heading}\n{passage['text']}" if heading else passage["text"]
+    heading = " > ".join(part for part in shown_headings(passage) if part)
+    return f"{heading}\n{shown_text(passage)}" if heading else shown_text(passage)
 
 
 def _schema(count: int) -> dict[str, Any]:

@@ -34,6 +34,9 @@ class Passage(TypedDict):
     """SPDX identifier or expression of its source; empty: not known."""
     trust: NotRequired[Trust]
     """How far its source is trusted."""
+    orders: NotRequired[list[list[int]]]
+    """Places of sentences that give orders to whoever answers, `[start, end]` in `text`; what lies beyond its end
+    stands in headings or title. Such a sentence is shown to no model and quoted by nobody."""
     context: str
     """Headings above the chunk, ` > ` between them; empty where there are none. Not part of `text`."""
     start: int
@@ -48,6 +51,20 @@ class Passage(TypedDict):
     """1-based place in the dense and in the full-text list; None where the passage is not in it."""
     similarity: str | None
     """Cosine of the query's and the chunk's vectors as a decimal string; None where the search does not know it."""
+
+
+def shown_text(passage: Passage) -> str:
+    """The text of a passage as a model may see it: `…` in place of each sentence that gives orders."""
+    text = passage["text"]
+    for start, end in reversed(passage.get("orders", [])):
+        text = f"{text[:start]}…{text[end:]}" if start < len(text) else text
+    return text
+
+
+def shown_headings(passage: Passage) -> tuple[str, str]:
+    """Title and headings of a passage as a model may see them: both empty where an order stands in either."""
+    beyond = any(end > len(passage["text"]) for _, end in passage.get("orders", ()))
+    return ("", "") if beyond else (passage["title"], passage["context"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +106,4 @@ class Search(Protocol):
         ...
 
 
-__all__ = ["CollectionInfo", "Passage", "Search", "SearchRequest"]
+__all__ = ["CollectionInfo", "Passage", "Search", "SearchRequest", "shown_headings", "shown_text"]
