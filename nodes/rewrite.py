@@ -36,12 +36,12 @@ class Rewrite:
     recorder: Recorder
 
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
-        update = await self._reworded(state, runtime)
+        update = await self._reworded(state, runtime, config)
         if window_of(state) and not shown(state):
             update[WINDOW] = {}  # another attempt is another answer
         return update
 
-    async def _reworded(self, state: State, runtime: Runtime[Any]) -> Update:
+    async def _reworded(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         if state["attempt"] >= runtime.context.attempts or shown(state):
             return {"queries": []}  # of an answer that has begun to be shown there is no other wording
         chat = self.chat(runtime.context.chat)
