@@ -9,6 +9,7 @@ from fiel.tools.chat import Chat
 from fiel.tools.embed import Embedder
 from fiel.tools.errors import UsageError
 from fiel.tools.guard import Guard
+from fiel.tools.guard.second import NoSecond, Second
 from fiel.tools.judge import Judge
 from fiel.tools.principal import Role
 from fiel.tools.record import Callers, Recorder
@@ -35,6 +36,8 @@ class Services:
     rerank: Reranker
     search: Search
     vault: Vault
+    second: Second = field(default_factory=NoSecond)
+    """Who is asked where the injection head is in doubt."""
     reviews: Reviews = field(default_factory=Nobody)
     """Whom a run can ask that needs a review."""
     stated: Mapping[str, str] = field(default_factory=dict)

@@ -244,14 +244,15 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         stack.push_async_callback(recorder.close)
         embedded_by = corpus.embed.version
         chats, judge = models.chats(settings, pairs, embedded_by), models.judge(settings, pairs, embedded_by)
-        guard = models.guard(settings, corpus.embed)
-        stack.push_async_callback(models.close, *chats.values(), judge, guard, corpus.embed)
+        guard, second = models.guard(settings, corpus.embed), models.second(settings)
+        stack.push_async_callback(models.close, *chats.values(), judge, guard, second, corpus.embed)
         services = Services(
             callers=allowed,
             chats={name: effects.RecordedChat(chat) for name, chat in chats.items()},
             embed=effects.RecordedEmbedder(corpus.embed),
             guard=effects.RecordedGuard(guard),
             judge=effects.RecordedJudge(judge),
+            second=effects.RecordedSecond(second),
             language=language,
             policies=effects.RecordedPolicies(policies),
             recorder=recorder,

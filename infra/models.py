@@ -17,6 +17,7 @@ from fiel.tools.chat.limits import Limits
 from fiel.tools.embed import Embedder
 from fiel.tools.errors import ModelUnavailable, SettingsError
 from fiel.tools.guard import Guard
+from fiel.tools.guard.second import Second
 from fiel.tools.judge import Judge
 from fiel.tools.rerank import Reranker
 from fiel.tools.rerank.cross_encoder import CrossEncoder, PairScorer
@@ -127,6 +128,22 @@ def guard(settings: Settings, embed: Embedder) -> Guard:
         return LlamaGuard(chat)
     questions = SHIELDGEMMA if settings.guard_format == "shieldgemma" else GRANITE
     return AskingGuard(settings.guard_format, chat, questions)
+
+
+def second(settings: Settings) -> Second:
+    """Who is asked where the injection head is in doubt: Granite Guardian, else the judge behind an endpoint.
+
+    A judge in a file is not asked: it would be loaded a second time. Raises SettingsError.
+    """
+    from fiel.tools.guard.second import AskedSecond, NoSecond, asked_of
+
+    if settings.guard and settings.guard_format == "granite":
+        from fiel.tools.guard.questions import JAILBREAK, AskingGuard
+
+        return AskedSecond(AskingGuard("granite-jailbreak", _chat(settings, "guard"), JAILBREAK))
+    if settings.judge and values.model("judge", settings.judge)[0] == "openai":
+        return asked_of(judging_chat(settings))
+    return NoSecond()
 
 
 def _plain_guard(settings: Settings) -> Guard:

@@ -11,10 +11,12 @@ from fiel.nodes.base import State, Update, asked, due, found, plain
 from fiel.nodes.moderate import moderated
 from fiel.nodes.sift import sift
 from fiel.nodes.turns import Said, opened, put_right, remembered, taken_up
-from fiel.policies.types import Bundle, Policies
-from fiel.tools.canonical import content_digest_trusted
+from fiel.policies.checks.injection_head import SURE, InjectionHead
+from fiel.policies.types import Bundle, Decision, Policies
+from fiel.tools.canonical import content_digest_trusted, score
 from fiel.tools.errors import CollectionNotFound
 from fiel.tools.guard import Guard
+from fiel.tools.guard.second import CATEGORY, Second
 from fiel.tools.principal import Principal, Role
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.search import Search
@@ -55,6 +57,7 @@ class GuardInput:
 
     callers: Callers
     guard: Guard
+    second: Second
     language: Callable[[str], str]
     policies: Policies
     recorder: Recorder
@@ -121,6 +124,9 @@ class GuardInput:
         facts = {"language": case.language}
         scored = await moderated(self.guard, bundle, "input", case.text)
         decision = await self.policies.check(bundle, "input", [case.text], {**facts, **scored})
+        if self.second.version and doubtful(decision):
+            advised = await self._second(case.text)
+            decision = await self.policies.check(bundle, "input", [case.text], {**facts, **scored, **advised})
         details = []
         if found(decision):
             details.append(await self.vault.put(case.run, {"verdicts": plain(decision.verdicts, spans=True)}))
@@ -136,6 +142,11 @@ class GuardInput:
             )
         return {**update, "question": decision.parts[0], "history": await self._history(case.state, bundle, facts)}
 
+    async def _second(self, text: str) -> Mapping[str, Any]:
+        """The fact `second`. Raises ModelUnavailable: a doubt that nobody resolves lets nothing through."""
+        opinion = await self.second.opinion(text)
+        return {"second": {"model": self.second.version, "score": score(opinion.scores[CATEGORY])}}
+
     async def _history(self, state: State, bundle: Bundle, facts: Mapping[str, Any]) -> list[Said]:
         """What the question may lean on, as this run's bundle leaves it: that of an earlier turn may have been another.
 
@@ -146,6 +157,14 @@ class GuardInput:
             return []
         sifted = await sift(self.policies, bundle, "input", [one["text"] for one in earlier], facts)
         return [Said(role=earlier[place]["role"], text=text) for place, text in sifted.kept.items()]
+
+
+def doubtful(decision: Decision) -> bool:
+    """Whether the head on the sentence vector has found something, and is not sure."""
+    return any(
+        verdict.reason == InjectionHead.reason and verdict.action != "allow" and float(verdict.score) < SURE
+        for verdict in decision.verdicts
+    )
 
 
 @dataclass(frozen=True, slots=True)

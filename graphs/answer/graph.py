@@ -94,6 +94,7 @@ def _nodes(services: Services) -> dict[str, Node]:
         "guard_input": GuardInput(
             callers,
             services.guard,
+            services.second,
             services.language,
             policies,
             recorder,
@@ -142,6 +143,7 @@ def _versions(services: Services) -> Any:
             "index": services.search.version,
             "judge": services.judge.version,
             "rerank": services.rerank.version,
+            **({"second": services.second.version} if services.second.version else {}),
             **services.stated,
         }
 

@@ -21,6 +21,7 @@ from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretc
 from fiel.tools.embed import Embedder, Vector
 from fiel.tools.errors import FielError
 from fiel.tools.guard import Assessment, Guard
+from fiel.tools.guard.second import Second
 from fiel.tools.judge import Judge, Judgement
 from fiel.tools.principal import Principal
 from fiel.tools.rerank import Ranking, Reranker
@@ -313,6 +314,26 @@ class RecordedGuard:
             "guard",
             lambda: encode({"model": self.version, "question": question, "answer": answer}),
             self._port.assess(question, answer),
+            _assessment,
+            lambda assessment: {"usage": _usage(assessment.usage)} if assessment.usage.input_tokens else {},
+        )
+
+
+class RecordedSecond:
+    """`Second`. Its version stands among those of the run, and only who has one is asked."""
+
+    def __init__(self, port: Second) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
+
+    async def opinion(self, text: str) -> Assessment:
+        return await _effect(
+            "second",
+            lambda: encode({"model": self.version, "text": text}),
+            self._port.opinion(text),
             _assessment,
             lambda assessment: {"usage": _usage(assessment.usage)} if assessment.usage.input_tokens else {},
         )

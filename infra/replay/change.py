@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = ("embed", "search", "rerank", "chat", "judge", "guard")
+KINDS = ("embed", "search", "rerank", "chat", "judge", "guard", "second")
 """What can be asked again although the record has it."""
 
 

@@ -88,6 +88,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "stretch": _stretch,
     "rerank": _ranking,
     "guard": _assessment,
+    "second": _assessment,
     "judge": _judgement,
     "check": _decision,
     "collection": _collection,

@@ -33,6 +33,7 @@ class Stage:
                 embed=effects.RecordedEmbedder(_Port("embed", lambda: installed.embed)),
                 guard=effects.RecordedGuard(_Port("guard", lambda: installed.guard)),
                 judge=effects.RecordedJudge(_Port("judge", lambda: installed.judge)),
+                second=effects.RecordedSecond(_Second("second", lambda: installed.second)),
                 language=installed.language,
                 policies=effects.RecordedPolicies(_Bundles(installed)),
                 recorder=RehearsalRecorder(),
@@ -110,11 +111,22 @@ class _Port:
     async def assess(self, *arguments: Any) -> Any:
         return await self._ask("assess", *arguments)
 
+    async def opinion(self, *arguments: Any) -> Any:
+        return await self._ask("opinion", *arguments)
+
     async def collection(self, *arguments: Any) -> Any:
         return await self._ask("collection", *arguments)
 
     async def search(self, *arguments: Any) -> Any:
         return await self._ask("search", *arguments)
+
+
+class _Second(_Port):
+    """Who gives a second opinion: nobody where nobody did then."""
+
+    @property
+    def version(self) -> str:
+        return HERE.get().stated.get(self._name, "")
 
 
 async def _live(method: Callable[..., Awaitable[Any]], *arguments: Any, **more: Any) -> Any:

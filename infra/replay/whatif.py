@@ -162,6 +162,7 @@ class _Walk:
             "index": installed.search,
             "judge": installed.judge,
             "rerank": installed.rerank,
+            "second": installed.second,
         }
         notes = []
         for name in sorted({_PORTS.get(kind, kind) for kind in self.pool.asked} & set(ports)):

@@ -20,6 +20,8 @@ from fiel.tools import e5
 
 FLOOR = 0.1
 """A lower probability says nothing: score 0."""
+SURE = 0.9
+"""From this probability on nobody is asked for a second opinion, and none counts."""
 LEAST_WORDS = 3
 """A window of fewer words says too little for a vector to tell, and holds no order worth the name."""
 
@@ -29,7 +31,11 @@ _WORD = re.compile(r"\w{2,}|[^\W\d_a-zA-Z]")
 
 @dataclass(frozen=True, slots=True)
 class InjectionHead(Check):
-    """Finds orders to the model by meaning. Score: the probability of the worst window of the worst reading."""
+    """Finds orders to the model by meaning. Score: the probability of the worst window of the worst reading.
+
+    Where a second opinion was asked (`facts["second"]["score"]`, a decimal string), it takes the place of a probability
+    that is neither nothing nor sure. Without one the thresholds decide: what may be an attack is treated as one.
+    """
 
     name: ClassVar[str] = "injection_head"
     reason: ClassVar[str] = "injection_likely"
@@ -47,7 +53,7 @@ class InjectionHead(Check):
         e5.shared()
 
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
-        scores = tuple(_probability(part) for part in parts)
+        scores = tuple(_advised(_probability(part), facts) for part in parts)
         spans = [Span(index, 0, len(parts[index]), "injection") for index, score in enumerate(scores) if score]
         return Found(scores, tuple(spans))
 
@@ -61,6 +67,11 @@ def _probability(text: str) -> float:
     vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     worst = float(head("injection").probabilities(vectors).max())
     return worst if not worst < FLOOR else 0.0
+
+
+def _advised(probability: float, facts: Mapping[str, Any]) -> float:
+    given = facts.get("second")
+    return float(given["score"]) if given is not None and 0.0 < probability < SURE else probability
 
 
 def _says_something(window: str) -> bool:

@@ -70,6 +70,7 @@ def _granite(risk: str) -> Callable[[str, str], tuple[Turn, ...]]:
 
 
 SHIELDGEMMA: Questions = {category: _shield(principle) for category, principle in _PRINCIPLES.items()}
+JAILBREAK: Questions = {"injection": _granite("jailbreak")}
 GRANITE: Questions = {category: _granite(risk) for category, risk in _RISKS.items()}
 
 
@@ -129,4 +130,4 @@ def _sum(usages: list[Usage]) -> Usage:
     )
 
 
-__all__ = ["GRANITE", "SHIELDGEMMA", "AskingGuard"]
+__all__ = ["GRANITE", "JAILBREAK", "SHIELDGEMMA", "AskingGuard"]
