@@ -10,6 +10,7 @@ from fiel.infra.callers import TENANT
 from fiel.infra.cli.command import command
 from fiel.infra.cli.output import DONE, NO, Result
 from fiel.infra.settings import Settings
+from fiel.tools.canonical import MAX_INTEGER
 from fiel.tools.errors import UsageError
 from fiel.tools.principal import local_administrator
 
@@ -137,10 +138,14 @@ def part_of(run: str | None, since: str | None) -> "Part":
     if since is None:
         return Part(name)
     try:
-        start = datetime.fromisoformat(since)
-    except ValueError:
-        start = datetime.now().astimezone() - timedelta(seconds=seconds(since, "--since") or 0)
-    return Part(name, int(start.astimezone().timestamp() * 1_000_000))
+        try:
+            start = datetime.fromisoformat(since)
+        except ValueError:
+            start = datetime.now().astimezone() - timedelta(seconds=seconds(since, "--since") or 0)
+        micros = int(start.astimezone().timestamp() * 1_000_000)
+    except (OverflowError, ValueError):
+        raise UsageError(f"{since!r} lies beyond all time that can be counted", where="--since") from None
+    return Part(name, min(max(0, micros), MAX_INTEGER))
 
 
 def _show(value: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ async def test_lists_come_in_pages(http: Any, tenant: str) -> None:
         part = await web.get(f"/audit/runs/{everything[0]['run']}", params={"limit": 1, "offset": 2})
         assert [len(one.json()["hops"]) for one in (whole, part)] == [3, 1]
         assert part.json()["hops"] == whole.json()["hops"][2:] and "x-pagination-next" not in part.headers
-        for query in ({"limit": 0}, {"limit": 1001}, {"offset": -1}, {"since": "yesterday"}):
+        for query in ({"limit": 0}, {"limit": 1001}, {"offset": -1}, {"since": "yesterday"}, {"since": "0.5"}):
             assert (await web.get("/audit/runs", params=query)).status_code == 422
         assert (await web.get("/audit/acts", params={"limit": 1})).headers["x-pagination-next"] == "1"
 
@@ -115,7 +115,10 @@ async def test_an_export_over_http_verifies_alone(http: Any, tenant: str) -> Non
         run = (await runs_of(web))[0]["run"]
         whole, one = [await web.post("/audit/export", json=body) for body in ({}, {"run": run})]
         none = await web.post("/audit/export", json={"since": "2024-01-01T00:00:00"})
-        assert (await web.post("/audit/export", json={"runs": run})).status_code == 422
+        for body in ({"runs": run}, {"since": 0}, {"since": "2026"}, {"since": None, "run": 1}):
+            assert (await web.post("/audit/export", json=body)).status_code == 422
+        for since in ("2666-01-09T17:03:40-14:42", "0001-01-01T00:00:00+14:00"):  # beyond what the ledger can write
+            assert (await web.post("/audit/export", json={"since": since})).status_code == 200
     key = verify.signed_by(whole.headers["x-fiel-public-key"])
     for answer, entries in ((whole, 6), (one, 3), (none, 0)):
         lines = answer.text.splitlines(keepends=True)

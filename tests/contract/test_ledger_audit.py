@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from fiel.infra.cli.audit import part_of
 from fiel.infra.database.connect import Database
 from fiel.infra.desk import audit
 from fiel.infra.ledger import verify
@@ -22,7 +23,7 @@ from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.ledger.store import Flush, RunRow
 from fiel.infra.settings import Settings
-from fiel.tools.errors import NotPermitted
+from fiel.tools.errors import NotPermitted, UsageError
 from fiel.tools.principal import Principal, local_administrator
 from tests.conftest import Urls
 
@@ -245,3 +246,22 @@ async def test_a_key_that_signed_other_heads_is_not_taken_for_this_one(
     other = Settings(home=str(tmp_path / "other"))
     assert signer_of(other.folder).public != signer_of(settings.folder).public
     assert (await audit.verify(other, database, ADMIN))["broken"]
+
+
+@pytest.mark.parametrize(
+    ("since", "micros"),
+    [
+        ("2026-01-31T12:00+01:00", 1_769_857_200_000_000),
+        ("2666-01-09", 2**53 - 1),
+        ("1960-01-01T00:00Z", 0),
+        ("0001-01-01", None),
+        ("9999-12-31T23:59-14:00", None),
+        ("soon", None),
+    ],
+)
+def test_a_time_that_cannot_be_is_a_usage_error(since: str, micros: int | None) -> None:
+    if micros is not None:
+        assert part_of(None, since) == Part(None, micros)
+        return
+    with pytest.raises(UsageError):
+        part_of(None, since)

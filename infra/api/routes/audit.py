@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from fiel.infra.api.auth.caller import Caller, Calling
 from fiel.infra.api.errors import TooMany
 from fiel.infra.api.service import Service, Serving
 from fiel.infra.api.wire.answers import PROBLEMS, page_headers, reply
-from fiel.infra.api.wire.audit import ActOut, ExportAsk, ReplayAsk, RunOut, VerifiedOut, micros, plain
+from fiel.infra.api.wire.audit import ActOut, ExportAsk, Instant, ReplayAsk, RunOut, VerifiedOut, micros, plain
 from fiel.infra.api.wire.body import JsonRoute
 from fiel.infra.api.wire.common import Json, Limit, Offset
 from fiel.infra.desk import audit
@@ -39,7 +38,7 @@ async def auditing(caller: Calling) -> Caller:
 Auditor = Annotated[Caller, Depends(auditing)]
 Many = Annotated[Limit, Query()]
 From = Annotated[Offset, Query()]
-Since = Annotated[datetime | None, Query()]
+Since = Annotated[Instant | None, Query()]
 Word = Annotated[str, Query(max_length=500)]
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=JsonRoute, responses=PROBLEMS)
 

@@ -1,15 +1,27 @@
 """Bodies of requests to the audit interface, and how its answers look."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from fiel.infra.api.wire.body import Wire
 from fiel.infra.api.wire.common import Json, Name
 from fiel.infra.ledger.export import Part
 from fiel.infra.replay.change import Change
+from fiel.tools.canonical import MAX_INTEGER
+
+
+def _written(value: Any) -> Any:
+    """pydantic alone would take numbers, and texts of numbers, for times."""
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value)):
+        return value
+    raise ValueError("this is to be a date and a time, such as 2026-01-31T12:00:00Z")
+
+
+Instant = Annotated[datetime, BeforeValidator(_written)]
 
 
 class RunOut(BaseModel):
@@ -64,7 +76,7 @@ class ExportAsk(Wire):
     """What is wanted: one run, or what there is since a time, or everything."""
 
     run: UUID | None = None
-    since: datetime | None = None
+    since: Instant | None = None
     """With an offset; without one UTC is meant."""
 
     def part(self) -> Part:
@@ -91,10 +103,11 @@ class ReplayAsk(Wire):
 
 
 def micros(at: datetime | None) -> int:
-    """Microseconds since 1970; 0 for None and for times before."""
+    """Microseconds since 1970; 0 for None and for times before; at most what the ledger can write, in 2255."""
     if at is None:
         return 0
-    return max(0, int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000))
+    since = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    return min(max(0, since), MAX_INTEGER)
 
 
 def plain(value: dict[str, Any], limit: int, offset: int) -> dict[str, Any]:
