@@ -1,6 +1,7 @@
 """`fiel lineage`: from a document to the answers that used it, and from a sentence of an answer back to its source."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +27,7 @@ def lineage() -> None:
 
 
 @command("document", lineage)
-@click.argument("target", metavar="URI|ID")
+@click.argument("target", metavar="FILE|URI|ID")
 @click.option("--version", metavar="ID", help="This version alone.")
 @click.option("--used", type=click.Choice(["cited", "read", "any"]), default="read", show_default=True,
               help="Answers that cite it; those and the ones whose model read it; any outcome.")  # fmt: skip
@@ -51,7 +52,7 @@ async def document(
     async with open_database(settings, size=4) as database:
         await _fresh(settings, database)
         who, window = principal_of(as_user, groups), Window(limit, offset)
-        found, page = await answers(database, who, target, window, used, version)
+        found, page = await answers(database, who, _address(target), window, used, version)
     value = {**found, "runs": page.items, "next": page.next}
     return Result(value, lambda: _show_document(value), DONE if page.items else NO)
 
@@ -84,6 +85,13 @@ async def rebuild(settings: Settings) -> Result:
         indexing = index.Indexing(database.system, _keys(settings, database))
         seals = await index.rebuild(database, local_administrator(TENANT), indexing)
     return Result({"seals": seals}, lambda: click.echo(f"the runs of {seals} seals were read again"))
+
+
+def _address(target: str) -> str:
+    """The address under which an ingest keeps a file, where `target` is the path of one."""
+    from fiel.infra.corpus.walk import root
+
+    return root(target).uri if Path(target).is_file() else target
 
 
 def _keys(settings: Settings, database: "Database") -> "SubjectKeys":
@@ -144,6 +152,6 @@ def _show_source(source: dict[str, Any]) -> None:
     click.echo(f"       document {source['document']}, {place}")
     if source["readable"]:
         state = "deleted" if source["deleted"] else "current" if source["current"] else "no longer current"
-        click.echo(f"       version {source['number']} is {state}; “{source['quote']}”")
+        click.echo(f"       version {source['number']} is {state}; “{' '.join(source['quote'].split())}”")
     for found in source["found_by"]:
         click.echo(f"       found by query {found['query']} in place {found['rank']}")

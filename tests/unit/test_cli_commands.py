@@ -204,6 +204,8 @@ def test_an_answer_leads_to_its_document_and_the_document_to_its_answers(fiel: F
     status, value = fiel("lineage", "document", cited["document"], "--used", "cited", "--as", "a")
     assert (status, [(run["run"], run["sentences"]) for run in value["runs"]]) == (0, [(answer["run_id"], [1])])
     assert fiel("lineage", "document", cited["uri"], "--as", "b")[0] == 1
+    status, named = fiel("lineage", "document", cited["uri"].removeprefix("file://"), "--used", "cited")
+    assert (status, named["runs"]) == (0, value["runs"])
     assert fiel("lineage", "document", "nowhere.md")[1]["error"]["code"] == "document_not_found"
     assert fiel("lineage", "rebuild")[0] == 0
     _, shown = fiel("lineage", "run", answer["run_id"], json_out=False)
