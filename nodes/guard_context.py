@@ -9,14 +9,14 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, bundle_of, plain
 from fiel.nodes.sift import sift
-from fiel.policies.types import HELD, Policies, Verdict
+from fiel.policies.types import HELD, MASKING, Policies, Verdict
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.search import Passage
 from fiel.tools.vault import Vault
 
 ORDER = "order"
 """Kind of the spans that the check `orders` gives."""
-DROP = HELD | {"redact"}
+DROP = HELD | MASKING
 """Quotes are verbatim, so a passage cannot be masked: what a bundle would redact is dropped like what it blocks. So is
 what it wants reviewed: a person is asked about a question or an answer, not about every passage on the way."""
 

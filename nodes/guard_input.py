@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from fiel.nodes import names
 from fiel.nodes.base import State, Update, asked, due, found, plain
 from fiel.nodes.moderate import moderated
 from fiel.nodes.sift import sift
@@ -71,7 +72,10 @@ class GuardInput:
     async def __call__(self, state: State, runtime: Runtime[Any], config: RunnableConfig) -> Update:
         run = self.recorder.run_of(runtime, config)
         text, message, missing = taken_up(state)
-        case = _Case(state, runtime.context, self.callers.principal(config), run, text or "", self.language(text or ""))
+        case = _Case(
+            state, runtime.context, self.callers.principal(config), run, names.thread_of(runtime), text or "",
+            self.language(text or ""),
+        )  # fmt: skip
         asking = message.id if message and message.id else f"{run}:question"
         update = {**BLANK, "question": case.text, "language": case.language}
         update |= await self._looked_at(case, missing or self._refusal(text, case))
@@ -121,7 +125,10 @@ class GuardInput:
         return stricter if stricter.satisfies(wanted) else None
 
     async def _check(self, case: "_Case", bundle: Bundle) -> Update:
-        facts = {"language": case.language}
+        known: names.Known = {}
+        if names.replacing(bundle):
+            known = await names.recalled(self.vault, case.state, case.run, case.thread, case.principal)
+        facts = {"language": case.language, **names.fact(bundle, known)}
         scored = await moderated(self.guard, bundle, "input", case.text)
         decision = await self.policies.check(bundle, "input", [case.text], {**facts, **scored})
         if self.second.version and doubtful(decision):
@@ -140,23 +147,30 @@ class GuardInput:
             update["review"] = await due(
                 self.vault, case.run, "input", content_digest_trusted(decision.parts[0]), [case.text], decision
             )
-        return {**update, "question": decision.parts[0], "history": await self._history(case.state, bundle, facts)}
+        known = decision.placeholders or known
+        history, known = await self._history(case.state, bundle, {**facts, **names.fact(bundle, known)}, known)
+        if names.replacing(bundle):
+            update["placeholders"] = await names.kept(self.vault, case.run, case.thread, case.principal, known)
+        return {**update, "question": decision.parts[0], "history": history}
 
     async def _second(self, text: str) -> Mapping[str, Any]:
         """The fact `second`. Raises ModelUnavailable: a doubt that nobody resolves lets nothing through."""
         opinion = await self.second.opinion(text)
         return {"second": {"model": self.second.version, "score": score(opinion.scores[CATEGORY])}}
 
-    async def _history(self, state: State, bundle: Bundle, facts: Mapping[str, Any]) -> list[Said]:
+    async def _history(
+        self, state: State, bundle: Bundle, facts: Mapping[str, Any], known: names.Known
+    ) -> tuple[list[Said], names.Known]:
         """What the question may lean on, as this run's bundle leaves it: that of an earlier turn may have been another.
 
-        Here a text that is blocked refuses nothing, it is only not leant on.
+        Here a text that is blocked refuses nothing, it is only not leant on. Beside it, the placeholders after that.
         """
         earlier = remembered(state)
         if not earlier:
-            return []
+            return [], known
         sifted = await sift(self.policies, bundle, "input", [one["text"] for one in earlier], facts)
-        return [Said(role=earlier[place]["role"], text=text) for place, text in sifted.kept.items()]
+        history = [Said(role=earlier[place]["role"], text=text) for place, text in sifted.kept.items()]
+        return history, sifted.placeholders or known
 
 
 def doubtful(decision: Decision) -> bool:
@@ -175,5 +189,6 @@ class _Case:
     options: Any
     principal: Principal
     run: str
+    thread: str
     text: str
     language: str

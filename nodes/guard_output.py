@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from fiel.nodes import names
 from fiel.nodes.base import State, Update, bundle_of, canary, due, found, plain
 from fiel.nodes.cite import Composed, compose
 from fiel.nodes.moderate import moderated
@@ -43,17 +44,20 @@ class GuardOutput:
         if content is None:
             raise NotProven("the draft is not in the vault", where="guard_output")
         bundle = bundle_of(self.policies, state)
+        principal = self.callers.principal(config)
+        known = await names.own(self.vault, run, state) if names.replacing(bundle) else {}
         facts = {
             "question": state["question"],
             "language": state["language"],
             "prompt": self.prompts(runtime.context.prompt).secret,
             "canary": canary(run),
             "passages": [passage["text"] for passage in state["passages"]],
+            **names.fact(bundle, known),
         }
         before = await shown_content(self.vault, run, state)
         composed = compose([*before["drafted"], *content["sentences"]], state["passages"])
         decision = await self._decided(bundle, composed, content.get("ahead", ""), state, facts)
-        seen = self.callers.principal(config).sees_unreleased
+        seen = principal.sees_unreleased
         update: Update = {"verdicts": self._verdicts(state, plain(decision.verdicts, spans=seen))}
         checked = {"draft": state["draft"], "action": decision.action, "policy": bundle.version, "released": ""}
         if window_of(state):
@@ -65,7 +69,9 @@ class GuardOutput:
             if alone is None:
                 return {**update, "checked": checked}
             decision = alone
-        masked = await self._masked(bundle, composed, decision, facts)
+        masked, known = await self._masked(bundle, composed, decision, facts)
+        if names.replacing(bundle):
+            update["placeholders"] = await names.kept(self.vault, run, names.thread_of(runtime), principal, known)
         if not masked["answer"].startswith(before["answer"]):
             return {**update, "checked": {**checked, "action": "block"}, "reason": "check_failed"}
         if window_of(state):
@@ -107,12 +113,14 @@ class GuardOutput:
 
     async def _masked(
         self, bundle: Bundle, composed: Composed, decision: Decision, facts: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The draft as it may be released, with the verdicts that it got."""
+    ) -> tuple[dict[str, Any], names.Known]:
+        """The draft as it may be released, with the verdicts that it got; and the placeholders after that."""
         verdicts = plain(decision.verdicts, spans=True) if found(decision) else []
         if decision.parts == tuple(composed.parts):
-            return {**composed.content, "verdicts": verdicts}
+            return {**composed.content, "verdicts": verdicts}, decision.placeholders
         texts = [sentence["text"] for sentence in composed.content["sentences"]]
+        facts = {**facts, **names.fact(bundle, decision.placeholders)}
         again = await self.policies.check(bundle, "output", texts, facts)
         sentences = again.parts if again.action not in HELD or again.action == decision.action else [""] * len(texts)
-        return {**composed.masked(decision.parts, sentences), "verdicts": verdicts}
+        known = again.placeholders or decision.placeholders
+        return {**composed.masked(decision.parts, sentences), "verdicts": verdicts}, known

@@ -6,10 +6,11 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes import proof
-from fiel.nodes.base import State, Update, said
+from fiel.nodes import names, proof
+from fiel.nodes.base import State, Update, bundle_of, said
 from fiel.nodes.turns import closed
 from fiel.nodes.windows import WINDOW, going_on, shown, shown_content, window_of
+from fiel.policies.types import Policies
 from fiel.tools.errors import NotProven
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
@@ -20,6 +21,7 @@ class Release:
     """Finds the entries that the draft must have earned, and only then takes it out of the vault."""
 
     callers: Callers
+    policies: Policies
     recorder: Recorder
     vault: Vault
 
@@ -37,6 +39,8 @@ class Release:
             raise NotProven("the draft is not in the vault", where="release")
         if going_on(state):
             return await self._window(run, state, content)
+        known = await self._known(run, state, config)
+        content = names.put_back(content, known)
         reason = "edited" if edited else proof.reviewed(entries) or "ok"
         update: Update = {
             "outcome": "answered",
@@ -47,6 +51,7 @@ class Release:
             "verdicts": await self._verdicts(run, state, content["verdicts"]),
             "messages": [said(run, content["answer"], "answered", reason)],
             "turns": closed(state, run, content["answer"], "answered", reason),
+            **({"placeholders": {**state["placeholders"], "restored": True}} if known else {}),
         }
         if shown(state):
             before = await shown_content(self.vault, run, state)
@@ -65,6 +70,13 @@ class Release:
             **{name: whole[name] for name in ("labels", "scores", "answered")},
         }
         return {"answer": content["answer"], "citations": content["citations"], WINDOW: window}
+
+    async def _known(self, run: str, state: State, config: RunnableConfig) -> names.Known:
+        """The placeholders whose values the caller may see again; none for anybody else, and none in windows."""
+        bundle = bundle_of(self.policies, state)
+        if window_of(state) or not names.replacing(bundle) or not bundle.restores(self.callers.principal(config).roles):
+            return {}
+        return await names.own(self.vault, run, state)
 
     async def _verdicts(self, run: str, state: State, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The verdicts with their spans, which were kept out of state until now."""

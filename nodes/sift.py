@@ -1,7 +1,7 @@
 """Sifting: many texts of which each may fall, checked again until what is left stands."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fiel.policies.rules import SEVERITY
@@ -20,6 +20,8 @@ class Sifted:
     """One a check, in the bundle's order: the severest of all rounds. Spans name places among the given texts."""
     failed: str
     """Reason of what blocked without saying where, a check that failed above all; then nothing is kept."""
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    """Those of the kept texts, and those that were known before; see `Decision`."""
 
 
 async def sift(
@@ -49,7 +51,8 @@ async def sift(
         if not places:
             return Sifted({}, frozenset(), _merged(rounds), "")
     flagged = {span.part for verdict in rounds[-1] if verdict.action == "flag" for span in verdict.spans}
-    return Sifted(dict(zip(places, decision.parts, strict=True)), frozenset(flagged), _merged(rounds), "")
+    kept = dict(zip(places, decision.parts, strict=True))
+    return Sifted(kept, frozenset(flagged), _merged(rounds), "", decision.placeholders)
 
 
 def _of(facts: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fiel.policies.bundled import Entry, Example, PolicyBundle, assembled
-from fiel.policies.entries import entries_of, entry_of, must_tighten
+from fiel.policies.entries import entries_of, entry_of, must_tighten, restore_of
 from fiel.policies.examples import example_of, prove
 from fiel.policies.located import Located, read
 from fiel.policies.overrides import KEYS as OVERRIDE_KEYS
@@ -71,6 +71,7 @@ _KEYS = (
     "overrides",
     "relaxable",
     "review",
+    "restore",
 )
 
 
@@ -146,7 +147,10 @@ def _bundle(document: Located, base: PolicyBundle | None) -> PolicyBundle:
     )
     review = terms_of(keys.get("review"), base.review if base else SILENT, alone=base is None)
     overrides = _overrides(document, base, entries, marked, review, limit)
-    return assembled(name, description, base, entries, messages, examples, document.file, overrides, marked, review)
+    restore = restore_of(keys.get("restore"), base.restore if base else (), base.entries if base else ())
+    return assembled(
+        name, description, base, entries, messages, examples, document.file, overrides, marked, review, restore
+    )
 
 
 def _overrides(

@@ -58,6 +58,8 @@ class PolicyBundle:
     """Check to the roles for which an override may relax it."""
     review: Terms = SILENT
     """Who decides what the bundle wants reviewed, and in which time."""
+    restore: tuple[str, ...] = ()
+    """Roles whose callers see the values again that placeholders stand for."""
 
     def overriding(self, collection: str, roles: Collection[str]) -> tuple[str, ...]:
         """Ids of the overrides that hold for a run over `collection` by a caller with `roles`, in the file's order."""
@@ -76,7 +78,7 @@ class PolicyBundle:
         entries, review = combined(self.entries, chosen), self.review
         for override in chosen:
             review = review.and_those(override.review)
-        return assembled(name, self.description, self, entries, words, (), self.file, (), {}, review)
+        return assembled(name, self.description, self, entries, words, (), self.file, (), {}, review, self.restore)
 
     def satisfies(self, least: str) -> bool:
         """Whether this bundle is `least` or extends it."""
@@ -85,6 +87,14 @@ class PolicyBundle:
     def uses(self, check: str, stage: Stage) -> bool:
         """Whether a check of that kind runs in the stage."""
         return any(rule.check.name == check for rule in self.rules[stage])
+
+    def replaces(self, stage: Stage) -> bool:
+        """Whether a check of the stage may put placeholders into a text."""
+        return any(rule.takes("replace") for rule in self.rules[stage])
+
+    def restores(self, roles: Collection[str]) -> bool:
+        """Whether a caller with `roles` sees the values in an answer again that placeholders stand for."""
+        return not set(self.restore).isdisjoint(roles)
 
     def message(self, reason: str, language: str, otherwise: str = "blocked") -> str:
         """Fixed words for `reason`; those for `otherwise`, then for `blocked`, where the reason has none of its own."""
@@ -106,10 +116,11 @@ def assembled(
     overrides: tuple[Override, ...],
     marked: Mapping[str, tuple[str, ...]],
     review: Terms,
+    restore: tuple[str, ...],
 ) -> PolicyBundle:
     """The bundle of those parts, with its rules and its version; `base` is the bundle that it extends or varies."""
     lineage = (name, *(base.lineage if base else ()))
-    version = version_of(name, base, entries, messages, overrides, marked, review)
+    version = version_of(name, base, entries, messages, overrides, marked, review, restore)
     rules: dict[Stage, tuple[Rule, ...]] = {
         stage: tuple(
             Rule(e.id, e.check, stage, e.stages[stage], e.limit_ms / 1000, version)
@@ -125,5 +136,5 @@ def assembled(
                 seen.setdefault(rule.id, rule)
     return PolicyBundle(
         name, description, lineage, entries, messages, examples, version, file, rules, tuple(seen.values()), overrides,
-        marked, review,
+        marked, review, restore,
     )  # fmt: skip

@@ -39,7 +39,7 @@ def compare(old: PolicyBundle, new: PolicyBundle) -> list[Change]:
 
 def _kind(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Kind:
     parts = path.split(".")
-    if parts[0] in ("overrides", "relaxable"):
+    if parts[0] in ("overrides", "relaxable", "restore"):
         return "override"
     if parts[0] == "review":
         return "review"
@@ -64,6 +64,8 @@ def _flat(bundle: PolicyBundle) -> dict[str, Any]:
             flat |= {f"{path}.stages.{stage}.{action}": threshold for action, threshold in bands.items()}
         flat |= {f"{path}.with.{name}": value for name, value in entry["with"].items()}
     flat |= {f"review.{name}": value for name, value in shown["review"].items()}
+    if bundle.restore:
+        flat["restore"] = list(bundle.restore)
     flat |= {f"relaxable.{check}": list(roles) for check, roles in bundle.relaxable.items()}
     for override in bundle.overrides:
         inside = bundle.variant([override.id])

@@ -16,6 +16,7 @@ def show_bundle(bundle: PolicyBundle) -> dict[str, Any]:
         "lineage": list(bundle.lineage),
         "file": bundle.file,
         "checks": [_entry(entry) for entry in bundle.entries],
+        "restore": list(bundle.restore),
         "messages": {language: dict(words) for language, words in bundle.messages.items()},
         "review": bundle.review.plain(),
         "examples": len(bundle.examples),

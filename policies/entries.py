@@ -9,8 +9,11 @@ from fiel.policies.checks import CHECKS, Check
 from fiel.policies.located import Located
 from fiel.policies.rules import SEVERITY, Band
 from fiel.policies.types import STAGES
+from fiel.tools.principal import ROLES
 
-ACTIONS: tuple[Literal["flag", "redact", "review", "block"], ...] = ("flag", "redact", "review", "block")
+ACTIONS: tuple[Literal["flag", "replace", "redact", "review", "block"], ...] = (
+    "flag", "replace", "redact", "review", "block",
+)  # fmt: skip
 DEFAULT_THRESHOLD = 0.5
 
 
@@ -76,6 +79,26 @@ def _configured(kind: type[Check], located: Located | None) -> Check:
                 raise item.error("must be a whole number")
             values[name] = int(number)
     return kind(**values)
+
+
+def restore_of(located: Located | None, base: tuple[str, ...], inherited: tuple[Entry, ...]) -> tuple[str, ...]:
+    """Roles whose callers see again what placeholders stand for; those of the base where nothing is said.
+
+    Where the bundle that this extends replaces something, no role can be added to its own. Raises PolicyError.
+    """
+    if located is None:
+        return base
+    roles = tuple(item.among(ROLES) for item in located.items())
+    replacing = any(
+        band.action == "replace" for entry in inherited for bands in entry.stages.values() for band in bands
+    )
+    beyond = sorted(set(roles) - set(base)) if replacing else []
+    if beyond:
+        raise located.error(
+            f"the bundle that this extends puts nothing back for {', '.join(beyond)}",
+            "A bundle that extends another can only tighten it",
+        )
+    return roles
 
 
 def must_tighten(located: Located, entry: Entry, base: Entry) -> None:

@@ -55,8 +55,8 @@ def write(head: Head, file: Path) -> None:
 
 
 def file_of(name: str) -> Path:
-    """The file of the head `name`."""
-    return FOLDER / name / "weights.npz"
+    """The file of the head `name`; a name with a file in it, such as `entities/tagger.crf`, is that file's."""
+    return FOLDER / name if "/" in name else FOLDER / name / "weights.npz"
 
 
 @cache

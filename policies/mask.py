@@ -1,15 +1,28 @@
-"""Masks: what a check found is replaced by what it was, `[EMAIL]`, and everything else stays as it is."""
+"""Masks: in the place of what a check found stands what it was, `[EMAIL]` or `<EMAIL_1>`; everything else stays."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from fiel.policies.types import Span
 
 ALL = "[REDACTED]"
 """Stands for a whole text that could not be redacted safely."""
 
+Cover = Callable[[str, str], str]
+"""What stands in the place of a value of a kind."""
+Find = Callable[[str], list[Span]]
+
 _PASSES = 5
 """Masking can bring to light what overlapped with something else; more rounds than this are never needed by text that
 people write, and a text that needs more is withheld."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What is replaced by placeholders: how it is found, and its placeholders."""
+
+    find: Find
+    cover: Cover
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
@@ -28,23 +41,36 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return out
 
 
-def masked(text: str, spans: Iterable[Span]) -> str:
-    """`text` with each span replaced by its mask."""
+def bracketed(value: str, kind: str) -> str:
+    """The mask that says nothing but the kind."""
+    return f"[{kind.upper()}]"
+
+
+def masked(text: str, spans: Iterable[Span], cover: Cover = bracketed) -> str:
+    """`text` with each span replaced by what `cover` gives for it."""
     pieces: list[str] = []
     position = 0
     for span in merged(spans):
-        pieces += (text[position : span.start], f"[{span.kind.upper()}]")
+        pieces += (text[position : span.start], cover(text[span.start : span.end], span.kind))
         position = span.end
     pieces.append(text[position:])
     return "".join(pieces)
 
 
-def settled(text: str, spans: Iterable[Span], find: Callable[[str], list[Span]]) -> str | None:
-    """`text` masked, and masked again until `find` finds no more; None where that does not end."""
-    found = list(spans)
+def settled(
+    text: str, spans: Iterable[Span], find: Find, replaced: Iterable[Span] = (), named: Named | None = None
+) -> str | None:
+    """`text` masked, and masked again until `find` finds no more; None where that does not end.
+
+    What `named` finds (at first: `replaced`) gets a placeholder, once there is nothing left that must be masked.
+    """
+    found, others = list(spans), list(replaced)
     for _ in range(_PASSES):
-        if not found:
+        if found:
+            text = masked(text, found)
+        elif others and named is not None:
+            text = masked(text, others, named.cover)
+        else:
             return text
-        text = masked(text, found)
-        found = find(text)
-    return None if found else text
+        found, others = find(text), named.find(text) if named is not None else []
+    return None if found or others else text

@@ -8,15 +8,19 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fiel.policies.checks.base import Check, Found
 from fiel.policies.limits import Threads
-from fiel.policies.mask import settled
-from fiel.policies.types import HELD, Action, Decision, Span, Stage, Verdict
+from fiel.policies.mask import Named, settled
+from fiel.policies.placeholders import FACT, Names
+from fiel.policies.types import HELD, MASKING, Action, Decision, Span, Stage, Verdict
 from fiel.tools.canonical import score as decimal
 
-SEVERITY: dict[str, int] = {"not_run": -1, "allow": 0, "flag": 1, "redact": 2, "review": 3, "block": 4}
+SEVERITY: dict[str, int] = {
+    "not_run": -1, "allow": 0, "flag": 1, "replace": 2, "redact": 3, "review": 4, "block": 5,
+}  # fmt: skip
 
 CHECK_FAILED = "check_failed"
 INLINE_CHARACTERS = 20_000
@@ -66,9 +70,9 @@ class Rule:
         """The verdict on a check that raised, hung, or answered what cannot be read."""
         return Verdict(self.id, self.stage, self.version, "block", decimal(1.0), decimal(0.0), CHECK_FAILED, (), ms)
 
-    @property
-    def redacts(self) -> bool:
-        return any(band.action == "redact" for band in self.bands)
+    def takes(self, action: Action) -> bool:
+        """Whether some score leads to `action`."""
+        return any(band.action == action for band in self.bands)
 
     def skipped(self) -> Verdict:
         return Verdict(self.id, self.stage, self.version, "not_run", decimal(0.0), decimal(0.0), "not_run")
@@ -159,48 +163,54 @@ class Work:
 
     def _decision(self, verdicts: list[Verdict]) -> Decision:
         action = max((v.action for v in verdicts), key=SEVERITY.__getitem__, default="allow")
-        parts = self.parts
-        if any(v.action == "redact" for v in verdicts):
+        parts, names = self.parts, self._names()
+        if any(v.action in MASKING for v in verdicts):
             try:
-                redacted = self._redacted(verdicts)
+                redacted = self._redacted(verdicts, names)
             except Exception:  # the second look failed: what is left in the text is not known
                 redacted = None
             if redacted is None:
                 return self._unredactable(verdicts)
             parts = redacted
         reason = next((v.reason for v in verdicts if v.action == action in HELD), "ok")
-        return Decision(action, tuple(verdicts), parts, reason)  # type: ignore[arg-type]
+        known = names.known if any(rule.takes("replace") for rule in self.rules) else {}
+        return Decision(action, tuple(verdicts), parts, reason, known)  # type: ignore[arg-type]
 
-    def _redacted(self, verdicts: list[Verdict]) -> tuple[str, ...] | None:
-        # Every redacting rule looks again: what one of them masks can bring to light what another looks for.
-        rules = [rule for rule, v in zip(self.rules, verdicts, strict=True) if rule.redacts and v.action != "not_run"]
-        spans: dict[int, list[Span]] = {}
-        for verdict in verdicts:
-            if verdict.action == "redact":
-                for span in verdict.spans:
-                    spans.setdefault(span.part, []).append(span)
+    def _names(self) -> Names:
+        return Names(self.facts.get(FACT, {}), self.parts)
+
+    def _redacted(self, verdicts: list[Verdict], names: Names) -> tuple[str, ...] | None:
+        # Every masking rule looks again: what one of them masks can bring to light what another looks for.
+        ran = [rule for rule, v in zip(self.rules, verdicts, strict=True) if v.action != "not_run"]
+        redacting, replacing = ([rule for rule in ran if rule.takes(action)] for action in ("redact", "replace"))
+        find = partial(spans_of, redacting, facts=self.facts)
+        named = Named(partial(spans_of, replacing, facts=self.facts, action="replace"), names.of)
         out = list(self.parts)
-        for part, found in spans.items():
-            text = settled(out[part], found, lambda text: spans_of(rules, text, self.facts))
+        for part in sorted({span.part for v in verdicts if v.action in MASKING for span in v.spans}):
+            found = {
+                action: [s for v in verdicts if v.action == action for s in v.spans if s.part == part]
+                for action in MASKING
+            }
+            text = settled(out[part], found["redact"], find, found["replace"], named)
             if text is None:
                 return None
             out[part] = text
         return tuple(out)
 
     def _unredactable(self, verdicts: list[Verdict]) -> Decision:
-        """What was found cannot be masked for good: the first redacting check blocks instead."""
-        first = next(i for i, v in enumerate(verdicts) if v.action == "redact")
+        """What was found cannot be masked for good: the first masking check blocks instead."""
+        first = next(i for i, v in enumerate(verdicts) if v.action in MASKING)
         changed = replace(verdicts[first], action="block", reason=CHECK_FAILED)
         rest = [rule.skipped() for rule in self.rules[first + 1 :]]
         return Decision("block", (*verdicts[:first], changed, *rest), self.parts, CHECK_FAILED)
 
 
-def spans_of(rules: Sequence[Rule], text: str, facts: Mapping[str, Any]) -> list[Span]:
-    """What the checks of `rules` find in `text`, above each rule's lowest redacting threshold."""
+def spans_of(rules: Sequence[Rule], text: str, facts: Mapping[str, Any], action: Action = "redact") -> list[Span]:
+    """What the checks of `rules` find in `text`, above the threshold from which each takes `action`."""
     out: list[Span] = []
     for rule in rules:
         found = _readable(rule.check.run((text,), facts), (text,))
-        least = min((b.threshold for b in rule.bands if b.action == "redact"), default=rule.bands[0].threshold)
+        least = min((b.threshold for b in rule.bands if b.action == action), default=rule.bands[0].threshold)
         if found.scores[0] >= least:
             out.extend(found.spans)
     return out

@@ -36,6 +36,7 @@ def schema() -> dict[str, Any]:
                 "overrides": {"type": "array", "items": _override()},
                 "relaxable": {"type": "object", "additionalProperties": _ROLES},
                 "review": _review(),
+                "restore": {"type": "array", "items": {"enum": list(ROLES)}},
             },
             "name",
         ),

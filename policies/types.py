@@ -1,7 +1,7 @@
 """Verdicts, decisions and the port through which nodes ask what is allowed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from fiel.policies.terms import Terms
@@ -9,15 +9,17 @@ from fiel.policies.terms import Terms
 Stage = Literal["input", "context", "output", "tool"]
 STAGES: tuple[Stage, ...] = ("input", "context", "output", "tool")
 
-Action = Literal["allow", "flag", "redact", "review", "block"]
+Action = Literal["allow", "flag", "replace", "redact", "review", "block"]
 """From mild to severe. A decision's action is the most severe of its verdicts' actions.
 
 What says `review` may go on only when a person has approved it; where nobody can be asked, it is kept back like what
 says `block`.
 """
 
-Status = Literal["allow", "flag", "redact", "review", "block", "not_run"]
+Status = Literal["allow", "flag", "replace", "redact", "review", "block", "not_run"]
 
+MASKING: frozenset[str] = frozenset(("replace", "redact"))
+"""Actions that put something else in the place of what was found."""
 HELD: frozenset[str] = frozenset(("review", "block"))
 """Actions whose text goes nowhere by itself."""
 
@@ -62,6 +64,8 @@ class Decision:
     """The texts after redaction, in the given order; equal to what was given where nothing was redacted."""
     reason: str
     """Reason of the first verdict that blocks, else of the first that wants a review, else `ok`."""
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    """Placeholder to value, those known before included; empty in a stage that replaces nothing."""
 
 
 class Bundle(Protocol):
@@ -86,6 +90,14 @@ class Bundle(Protocol):
 
     def uses(self, check: str, stage: Stage) -> bool:
         """Whether a check of that kind runs in the stage."""
+        ...
+
+    def replaces(self, stage: Stage) -> bool:
+        """Whether a check of the stage may put placeholders into a text."""
+        ...
+
+    def restores(self, roles: Collection[str]) -> bool:
+        """Whether a caller with `roles` sees the values in an answer again that placeholders stand for."""
         ...
 
     def message(self, reason: str, language: str, otherwise: str = "blocked") -> str:
@@ -120,7 +132,8 @@ class Policies(Protocol):
         """Run the stage's checks side by side over all `parts` at once.
 
         `facts` carries what some checks compare with: `question`, `prompt` (the system prompt, for leakage),
-        `language`. Never raises for what a text contains.
+        `language`; and `placeholders`, those of the conversation (placeholder to value). Never raises for what a text
+        contains.
         """
         ...
 

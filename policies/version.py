@@ -21,6 +21,7 @@ _SHARED = (
     "fiel.policies.checks.base",
     "fiel.policies.mask",
     "fiel.policies.overrides",
+    "fiel.policies.placeholders",
     "fiel.policies.rules",
     "fiel.policies.terms",
     "fiel.policies.types",
@@ -45,6 +46,7 @@ def version_of(
     overrides: tuple[Override, ...],
     marked: Mapping[str, tuple[str, ...]],
     review: Terms,
+    restore: tuple[str, ...],
 ) -> str:
     return digest_of(
         {
@@ -57,6 +59,7 @@ def version_of(
             "overrides": [canonical(override, _canonical) for override in overrides],
             "relaxable": {check: sorted(roles) for check, roles in marked.items()},
             "review": review.canonical(),
+            "restore": sorted(restore),
         }
     )
 

@@ -10,10 +10,12 @@ the place that they found.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from fiel.policies.mask import masked
-from fiel.policies.types import HELD, Bundle, Decision, Policies, Span, Stage
+from fiel.policies.mask import bracketed, merged
+from fiel.policies.placeholders import FACT, Names
+from fiel.policies.types import HELD, MASKING, Bundle, Decision, Policies, Span, Stage
 
 AHEAD = 240
 """Characters that must follow a cut."""
@@ -53,7 +55,7 @@ class StreamStopped(Exception):
 class StreamWindow:
     """One stream. `feed` and `close` return what may be shown; they raise StreamStopped, and then only that."""
 
-    __slots__ = ("_bundle", "_facts", "_policies", "_shown", "_stage", "_stopped", "_text")
+    __slots__ = ("_bundle", "_facts", "_names", "_policies", "_shown", "_stage", "_stopped", "_text")
 
     def __init__(
         self, policies: Policies, bundle: Bundle, stage: Stage = "output", facts: Mapping[str, Any] | None = None
@@ -62,11 +64,18 @@ class StreamWindow:
         self._bundle = bundle
         self._stage: Stage = stage
         self._facts = dict(facts or {})
+        self._names: Mapping[str, str] = self._facts.pop(FACT, {})
+        """Placeholders of the conversation so far, to their values."""
         self._text = ""
         """What was shown last, as far as a finding may reach back into it, and what waits."""
         self._shown = 0
         """Characters of `_text` that have been shown."""
         self._stopped: Decision | None = None
+
+    @property
+    def placeholders(self) -> Mapping[str, str]:
+        """Placeholder to value: those that were given, and those of what was shown."""
+        return self._names
 
     @property
     def waiting(self) -> int:
@@ -89,12 +98,12 @@ class StreamWindow:
                 self._stop(Decision("block", (), (), "too_long"))
             return ""
         decision = await self._check()
-        spans = self._masks(decision)
-        while (crossing := next((span for span in spans if span.start < cut < span.end), None)) is not None:
-            cut = crossing.start
-        if cut <= self._shown or masked(self._text, spans) != decision.parts[0]:
+        masks = self._masks(decision)
+        while (crossing := next((one.start for one in masks.spans if one.start < cut < one.end), None)) is not None:
+            cut = crossing
+        if cut <= self._shown or masks.over(self._text, self._names, self._text)[0] != decision.parts[0]:
             return ""  # masking brings more to light than was found: only the whole text can say what
-        return self._show(cut, spans)
+        return self._show(cut, masks)
 
     async def close(self) -> str:
         """The stream has ended: everything that may be shown is."""
@@ -102,11 +111,11 @@ class StreamWindow:
         if not self.waiting:
             return ""
         decision = await self._check()
-        spans = self._masks(decision)
-        before = masked(self._text[: self._shown], [span for span in spans if span.end <= self._shown])
+        masks = self._masks(decision).within(0, self._shown)
+        before, _ = masks.over(self._text[: self._shown], self._names, self._text)
         if not decision.parts[0].startswith(before):
             self._stop(Decision("block", decision.verdicts, (), "check_failed"))
-        self._text, self._shown = "", 0
+        self._text, self._shown, self._names = "", 0, decision.placeholders or self._names
         return decision.parts[0][len(before) :]
 
     def _still(self) -> None:
@@ -119,17 +128,22 @@ class StreamWindow:
 
     async def _check(self) -> Decision:
         """What the checks say of all that is in sight. Raises StreamStopped where they hold it back."""
-        decision = await self._policies.check(self._bundle, self._stage, [self._text], self._facts)
+        known = {FACT: dict(self._names)} if self._bundle.replaces(self._stage) else {}
+        decision = await self._policies.check(self._bundle, self._stage, [self._text], {**self._facts, **known})
         if decision.action in HELD:
             self._stop(decision)
         return decision
 
-    def _masks(self, decision: Decision) -> list[Span]:
+    def _masks(self, decision: Decision) -> "_Masks":
         """What is masked. A finding that reaches back into what was shown was not seen in time: the stream stops."""
-        spans = [span for one in decision.verdicts if one.action == "redact" for span in one.spans]
-        if any(span.start < self._shown < span.end for span in spans):
+        found = {
+            action: merged(span for one in decision.verdicts if one.action == action for span in one.spans)
+            for action in MASKING
+        }
+        masks = _Masks(tuple(found["redact"]), tuple(found["replace"]))
+        if any(span.start < self._shown < span.end for span in masks.spans):
             self._stop(Decision("block", decision.verdicts, (), "check_failed"))
-        return spans
+        return masks
 
     def _cut(self) -> int:
         """The last place, between two words, that enough follows and before which nothing stands open."""
@@ -146,14 +160,9 @@ class StreamWindow:
     def _opened(self) -> int:
         return opened(self._text, self._shown)
 
-    def _show(self, cut: int, spans: list[Span]) -> str:
+    def _show(self, cut: int, masks: "_Masks") -> str:
         start = self._shown
-        mine = [
-            Span(span.part, span.start - start, span.end - start, span.kind)
-            for span in spans
-            if start <= span.start and span.end <= cut
-        ]
-        piece = masked(self._text[start:cut], mine)
+        piece, self._names = masks.within(start, cut).over(self._text[start:cut], self._names, self._text)
         keep = self._kept(cut)
         self._text, self._shown = self._text[keep:], cut - keep
         return piece
@@ -162,3 +171,44 @@ class StreamWindow:
         """From where on what was shown stays in sight: a place between two words."""
         gap = _GAP.search(self._text, max(cut - REACH, 0), cut) if cut > REACH else None
         return gap.end() if gap else (0 if cut <= REACH else cut - REACH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Masks:
+    """What of a text is masked, and what gets a placeholder; each in order, without overlaps of its own."""
+
+    redacted: tuple[Span, ...]
+    replaced: tuple[Span, ...]
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return (*self.redacted, *self.replaced)
+
+    def within(self, start: int, end: int) -> "_Masks":
+        """Those between the two places, counted from `start`."""
+        redacted, replaced = (
+            tuple(
+                Span(one.part, one.start - start, one.end - start, one.kind)
+                for one in spans
+                if start <= one.start and one.end <= end
+            )
+            for spans in (self.redacted, self.replaced)
+        )
+        return _Masks(redacted, replaced)
+
+    def over(self, text: str, known: Mapping[str, str], beside: str) -> tuple[str, Mapping[str, str]]:
+        """The masked text and the placeholders after it. Where masks and placeholders overlap, the mask stands.
+
+        Numbers of placeholders that stand in `beside` are not given to new values.
+        """
+        names = Names(known, (beside,))
+        free = [one for one in self.replaced if all(one.end <= r.start or r.end <= one.start for r in self.redacted)]
+        named = {(one.start, one.end) for one in free}
+        pieces: list[str] = []
+        position = 0
+        for span in merged((*self.redacted, *free)):
+            value = text[span.start : span.end]
+            cover = names.of if (span.start, span.end) in named else bracketed
+            pieces += (text[position : span.start], cover(value, span.kind))
+            position = span.end
+        return "".join((*pieces, text[position:])), names.known

@@ -10,8 +10,11 @@ from fiel.tools.canonical import digest_of
 
 
 class Vault(Protocol):
-    async def put(self, run: str, content: dict[str, Any]) -> str:
-        """Keep `content` (canonical JSON values) for `run`; returns the digest of its canonical form."""
+    async def put(self, run: str, content: dict[str, Any], *, lasting: bool = False) -> str:
+        """Keep `content` (canonical JSON values) for `run`; returns the digest of its canonical form.
+
+        `lasting`: also for later runs of the thread, once this one has ended.
+        """
         ...
 
     async def get(self, run: str, digest: str) -> dict[str, Any] | None:
@@ -35,7 +38,7 @@ class MemoryVault:
         self._content: dict[tuple[str, str], dict[str, Any]] = {}
         self._lineage = lineage
 
-    async def put(self, run: str, content: dict[str, Any]) -> str:
+    async def put(self, run: str, content: dict[str, Any], *, lasting: bool = False) -> str:
         key = digest_of(content)
         self._content[(run, key)] = content
         return key

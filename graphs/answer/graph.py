@@ -112,7 +112,7 @@ def _nodes(services: Services) -> dict[str, Node]:
         "guard_output": GuardOutput(callers, services.guard, policies, prompts, recorder, vault),
         "hold": Hold(policies, recorder, services.reviews, vault),
         "review": Review(callers, recorder, services.reviews, vault),
-        "release": Release(callers, recorder, vault),
+        "release": Release(callers, policies, recorder, vault),
         "abstain": End("abstained", policies, recorder, vault),
         "refuse": End("refused", policies, recorder, vault),
         "fail": End("unavailable", policies, recorder, vault),

@@ -19,7 +19,8 @@ FREE = frozenset(("guard_input", "abstain", "refuse", "fail"))
 HOPS: dict[str, Hop] = {
     hop.name: hop
     for hop in (
-        Hop("guard_input", "GUARDRAIL", ("verdicts", "review", "reason", "failure", "policy", "versions", "language"),
+        Hop("guard_input", "GUARDRAIL", ("verdicts", "review", "reason", "failure", "policy", "versions", "language",
+             "placeholders"),
             ("question",), ("question", "verdicts", "reason", "failure"), first=True),
         Hop("rewrite", "CHAIN", ("failure", "usage"), ("question",), ("standalone", "queries", "failure")),
         Hop("retrieve", "RETRIEVER", ("failure",), ("queries",), ("passages", "failure")),
@@ -29,11 +30,11 @@ HOPS: dict[str, Hop] = {
         Hop("generate", "CHAIN", ("draft", "attempt", "reason", "failure", "usage", "window"),
             ("standalone",), ("draft", "attempt", "usage", "failure")),
         Hop("judge", "EVALUATOR", ("judgement", "reason", "failure"), ("draft",), ("judgement", "reason", "failure")),
-        Hop("guard_output", "GUARDRAIL", ("verdicts", "checked", "review", "reason", "failure"),
+        Hop("guard_output", "GUARDRAIL", ("verdicts", "checked", "review", "reason", "failure", "placeholders"),
             ("draft",), ("verdicts", "checked", "reason", "failure")),
         Hop("hold", "CHAIN", ("review", *END, "failure"), ("review",), ("review", *END, "failure")),
         Hop("review", "CHAIN", ("review", "draft", "reason", "failure"), ("review",), ("review", "reason", "failure")),
-        Hop("release", "CHAIN", (*END, "failure", "window"),
+        Hop("release", "CHAIN", (*END, "failure", "window", "placeholders"),
             ("draft",), ("answer", "citations", *END, "failure"), terminal=True),
         Hop("abstain", "CHAIN", END, ("reason",), ("answer", *END), terminal=True),
         Hop("refuse", "CHAIN", END, ("reason",), ("answer", *END), terminal=True),

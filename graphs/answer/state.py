@@ -42,8 +42,8 @@ class Input(TypedDict, total=False):
 class State(TypedDict, total=False):
     """Channels of the answer graph.
 
-    A caller gives `Input`. Everything else is written by hops, and all but `turns` reset by `guard_input` when a new
-    question comes in on the same thread.
+    A caller gives `Input`. Everything else is written by hops, and all but `turns` and `placeholders` reset by
+    `guard_input` when a new question comes in on the same thread.
     """
 
     messages: Annotated[list[AnyMessage], merged]
@@ -75,6 +75,9 @@ class State(TypedDict, total=False):
     """What `guard_output` passed: digest of the draft it saw and of the one it left."""
     review: dict[str, Any]
     """What a person is asked about and what they have decided: digests and codes; empty where nobody is asked."""
+    placeholders: dict[str, Any]
+    """Where the vault holds what the placeholders of the conversation stand for: run and digest, and whether values
+    were put back. Kept from one question to the next, like `turns`."""
     verdicts: list[dict[str, Any]]
     details: list[str]
     """Digests of what the verdicts found, in the vault."""

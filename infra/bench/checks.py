@@ -32,7 +32,6 @@ name: others
 messages: {en: {blocked: No.}}
 limit_ms: 60000
 checks:
-  - {check: entities, stages: {input: redact, output: redact}}
   - check: topics
     stages: {input: block, output: block}
     with: {denied: [sports betting, lawsuit, medical advice], allowed: [opening hours, gate, pass]}

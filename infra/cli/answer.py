@@ -36,7 +36,9 @@ def verdict_line(verdict: dict[str, Any]) -> str:
     """One verdict, in rich's markup."""
     from rich.markup import escape
 
-    colour = {"allow": "green", "not_run": "dim", "flag": "yellow", "redact": "cyan"}.get(verdict["action"], "red")
+    colour = {"allow": "green", "not_run": "dim", "flag": "yellow", "replace": "cyan", "redact": "cyan"}.get(
+        verdict["action"], "red"
+    )
     score = f" score {verdict['score']:g} of {verdict['threshold']:g}" if verdict["action"] != "not_run" else ""
     reason = "" if verdict["reason"] == "ok" else f" {verdict['reason']}"
     stage = f"{verdict['stage']:<8}" if "stage" in verdict else ""

@@ -13,7 +13,7 @@ from fiel.infra.cli.output import DONE, NO, Result
 from fiel.infra.cli.policy_code import COMMANDS
 from fiel.infra.cli.text import clean
 from fiel.infra.settings import Settings
-from fiel.policies.types import HELD, STAGES, Stage, Status
+from fiel.policies.types import HELD, MASKING, STAGES, Stage, Status
 from fiel.tools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from fiel.tools.guard import Guard
 
 COLOURS: Mapping[Status, str] = {
-    "allow": "green", "flag": "yellow", "redact": "cyan", "review": "magenta", "block": "red", "not_run": "",
+    "allow": "green", "flag": "yellow", "replace": "cyan", "redact": "cyan", "review": "magenta", "block": "red",
+    "not_run": "",
 }  # fmt: skip
 assert set(COLOURS) == set(get_args(Status))  # noqa: S101 - a new status needs a colour
 
@@ -176,7 +177,7 @@ def _show_decision(value: dict[str, Any]) -> None:
         score = "" if verdict["action"] == "not_run" else f"  {verdict['score']:g} of {verdict['threshold']:g}"
         reason = "" if verdict["reason"] in ("ok", "not_run") else f"  {verdict['reason']}"
         click.echo(f"{action} {verdict['check']:<10}{score}{reason}" + (f"  ({where})" if where else ""))
-    if value["action"] == "redact":
+    if value["action"] in MASKING:
         click.echo(f"\n{value['text']}")
 
 

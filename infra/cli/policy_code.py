@@ -62,7 +62,7 @@ def _show_changes(changes: list[dict[str, Any]]) -> None:
 @click.argument("name", metavar="BUNDLE")
 @click.option("--file", type=click.Path(path_type=Path), metavar="F", help="Labelled texts, one JSON object a line.")
 @click.option("--stage", default="input", show_default=True, type=click.Choice(STAGES), help="Stage of lines without.")
-@click.option("--at", default="redact", show_default=True, help="Least action by which a text counts as caught.")
+@click.option("--at", default="replace", show_default=True, help="Least action by which a text counts as caught.")
 @click.option("--min-recall", type=click.FloatRange(0, 1), metavar="X", help="Exit with 1 below this recall.")
 @click.option("--max-fpr", type=click.FloatRange(0, 1), metavar="X", help="Exit with 1 above this share.")
 def test(

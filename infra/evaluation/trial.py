@@ -81,7 +81,7 @@ def _row(line: str, where: str, stage: Stage, bundle: PolicyBundle) -> Row:
     return Row(value["text"], bool(value["label"]), place, check, facts)
 
 
-def tried(bundle: PolicyBundle, rows: Sequence[Row], least: str = "redact") -> Trial:
+def tried(bundle: PolicyBundle, rows: Sequence[Row], least: str = "replace") -> Trial:
     """Judge every row; a text is caught where the action is `least` or severer."""
     hits: dict[bool, list[bool]] = {True: [], False: []}
     caught_by: dict[str, int] = {}

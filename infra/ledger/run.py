@@ -137,6 +137,7 @@ class Run:
         self._receipts: list[Receipt] = []
         """Of spans that were flushed without an entry: the next one takes them along."""
         self._fresh_drafts: dict[str, bytes] = {}
+        self._lasting: set[str] = set()
         self._versions: Mapping[str, str] = {}
         self._flushed = False
 
@@ -318,9 +319,12 @@ class Run:
             "started": self.row.started,
         }
 
-    def put(self, content: bytes) -> str:
-        """A draft for the vault: kept for later hops, for replay, and for whoever resumes this run."""
+    def put(self, content: bytes, *, lasting: bool = False) -> str:
+        """A draft for the vault: kept for later hops, for replay, and for whoever resumes this run; a lasting one also
+        for the runs that follow on its thread."""
         key = self.keep(content)
+        if lasting:
+            self._lasting.add(key)
         self.drafts[key] = self._fresh_drafts[key] = content
         return key
 
@@ -328,7 +332,8 @@ class Run:
         self._spans.append(data)
 
     def flush(self, *, keep_drafts: bool) -> Flush | None:
-        """Everything that is not flushed yet; None where there is nothing. Drafts of a run that ended stay away."""
+        """Everything that is not flushed yet; None where there is nothing. Drafts of a run that ended stay
+        away, but for lasting ones."""
         if not self.unflushed:
             return None
         cipher, run = self._cipher, self.row.run
@@ -337,7 +342,7 @@ class Run:
             self.keep(packed(self._receipts))
             self._receipts = []
         spans = otlp.traces(self._spans, resource=self._resource) if self._spans else b""
-        drafts = self._fresh_drafts.items() if keep_drafts else ()
+        drafts = [one for one in self._fresh_drafts.items() if keep_drafts or one[0] in self._lasting]
         flush = Flush(
             run=self.row,
             entries=tuple(self._sealed),

@@ -1,7 +1,8 @@
 """The vault over the ledger: drafts stay in the process while their run does, and are committed with its entries.
 
 A run that ends in one go never writes its drafts to the vault's table (the ledger's encrypted contents keep them for
-replay). A run whose steps are saved does, so that whoever resumes it finds them; they are deleted after a while.
+replay), but for those that last beyond it. A run whose steps are saved does, so that whoever resumes it finds them.
+They are deleted after a while.
 """
 
 from typing import Any
@@ -24,11 +25,11 @@ class LedgerVault:
         self._recorder = recorder
         self._retention = retention
 
-    async def put(self, run: str, content: dict[str, Any]) -> str:
+    async def put(self, run: str, content: dict[str, Any], *, lasting: bool = False) -> str:
         live = self._recorder.live(run)
         if live is None:
             raise UsageError("drafts are put from within a hop of their run", where=f"run {run}")
-        return live.put(canonical(content))
+        return live.put(canonical(content), lasting=lasting)
 
     async def get(self, run: str, digest: str) -> dict[str, Any] | None:
         for owner in await self._recorder.lineage(run):

@@ -110,7 +110,7 @@ class RehearsalRecorder:
 class RehearsalVault:
     """Drafts of the replay in the process, those of the runs that it resumes from the record."""
 
-    async def put(self, run: str, content: dict[str, Any]) -> str:
+    async def put(self, run: str, content: dict[str, Any], *, lasting: bool = False) -> str:
         return HERE.get().run.put(canonical(content))
 
     async def get(self, run: str, digest: str) -> dict[str, Any] | None:

@@ -76,7 +76,9 @@ def _decision(facts: Facts) -> Decision:
     verdicts = tuple(
         Verdict(**{**one, "spans": tuple(Span(**span) for span in one["spans"])}) for one in facts["verdicts"]
     )
-    return Decision(facts["action"], verdicts, tuple(facts["parts"]), facts["reason"])
+    return Decision(
+        facts["action"], verdicts, tuple(facts["parts"]), facts["reason"], dict(facts.get("placeholders", {}))
+    )
 
 
 def _collection(facts: Facts) -> CollectionInfo:

@@ -45,10 +45,12 @@ class House:
     recorder: LedgerRecorder
     vault: Vault
     saver: Any = None
+    lasting: bool = False
 
     def graph(self, **more: Any) -> Any:
         async def generate(state: State, runtime: Any, config: RunnableConfig) -> dict[str, Any]:
-            return {"draft": await self.vault.put(self.recorder.run_of(runtime, config), DRAFT)}
+            run = self.recorder.run_of(runtime, config)
+            return {"draft": await self.vault.put(run, DRAFT, lasting=self.lasting)}
 
         async def release(state: State, runtime: Any, config: RunnableConfig) -> dict[str, Any]:
             found = await self.vault.get(self.recorder.run_of(runtime, config), state["draft"])
@@ -113,6 +115,20 @@ async def test_whoever_resumes_a_run_finds_its_draft(home: House, durability: An
     await graph.ainvoke({"question": "q"}, config(), durability=durability)
     state = await graph.ainvoke(None, config(), durability=durability)
     assert state["answer"] == "El año 1999."
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_what_lasts_is_found_once_its_run_has_ended(kind: str, store: Store, lasting: bool) -> None:
+    if kind == "memory":
+        pytest.skip("the vault in memory keeps everything until its process ends")
+    one = house(kind, store)
+    one.lasting = lasting
+    state = await one.graph().ainvoke({"question": "q"}, setup := config(), durability="exit")
+    await one.recorder.close()
+    two = house(kind, store)
+    found = await two.vault.get(str(setup["run_id"]), state["draft"])
+    assert found == (DRAFT if lasting else None)
+    await two.recorder.close()
 
 
 async def test_a_draft_outlives_its_process_where_steps_are_saved(kind: str, store: Store) -> None:

@@ -16,6 +16,7 @@ from fiel.nodes.prompts import Prompts
 from fiel.tools.errors import DatabaseUnavailable, NotPermitted
 from fiel.tools.principal import Principal, local_administrator
 from tests.graph.conftest import READER, House, hanging, raising
+from tests.graph.test_placeholders import BUNDLE
 from tests.graph.test_windows import FACTS, prepare
 
 
@@ -94,6 +95,21 @@ async def test_a_later_turn_of_a_thread_replays(recorded: House) -> None:
     await recorded.ask("And what else?", run=second, thread="t")
     for run in (first, second):
         value = await again(recorded, run)
+        assert value["identical"], value["first_divergence"]
+
+
+@pytest.mark.parametrize("role", ["reader", "curator"])
+async def test_placeholders_and_what_was_put_back_replay(recorded: House, role: Any) -> None:
+    recorded.policies.replace({"default": BUNDLE})
+    recorded.models.text = "Tom holds it: tom@example.org, or ida@example.org."
+    thread, principal = str(uuid.uuid4()), Principal("default", "eva", frozenset(), frozenset({role}))
+    for question in ("What does ida@example.org hold?", "And eva@example.org, or tom@example.org?"):
+        run = str(uuid.uuid4())
+        state = await recorded.ask(question, run=run, thread=thread, principal=principal)
+        assert ("tom@example.org" in state["answer"]) == (role == "curator")
+        faults, recorded.models.faults = recorded.models.faults, {}
+        value = await again(recorded, run)
+        recorded.models.faults = faults
         assert value["identical"], value["first_divergence"]
 
 

@@ -22,7 +22,18 @@ checks:
 """,
     base=BUNDLES["default"],
 )
-POLICIES = PlainPolicies(BUNDLES | {"house": HOUSE})
+NAMES = parse_bundle(
+    """
+name: names
+checks:
+  - {check: pii, stages: {output: replace}}
+  - {check: secrets, stages: {output: redact}}
+  - {check: leakage, stages: {output: block}}
+  - {check: links, stages: {output: redact}}
+messages: {en: {blocked: No.}}
+"""
+)
+POLICIES = PlainPolicies(BUNDLES | {"house": HOUSE, "names": NAMES})
 PROMPT = (
     "You answer only from the passages that you are given and cite each of them by its marker, always and everywhere."
 )
@@ -78,7 +89,7 @@ async def shown(name: str, pieces: list[str], facts: Any = FACTS) -> tuple[str, 
 @pytest.mark.slow
 @quick
 @given(text=texts, seed=st.integers(0, 9999), longest=st.sampled_from([1, 3, 17, 200, 5000]))
-@pytest.mark.parametrize("name", ["default", "strict", "house"])
+@pytest.mark.parametrize("name", ["default", "strict", "house", "names"])
 async def test_what_is_shown_is_what_the_checks_leave_of_the_whole(
     name: str, text: str, seed: int, longest: int
 ) -> None:
@@ -124,6 +135,23 @@ async def test_fifty_streams_do_not_mix() -> None:
             await asyncio.sleep(0)
         out += await window.close()
         assert out == f"Stream {number} says so. Ask [EMAIL] about it. " * 30
+
+    await asyncio.gather(*(one(number) for number in range(50)))
+
+
+async def test_fifty_streams_have_their_own_placeholders_across_their_chunks() -> None:
+    async def one(number: int) -> None:
+        text = f"Ask u{number}@example.org about it, or v@example.org, and then wait for the answer of both. " * 12
+        known = {"<EMAIL_7>": "v@example.org"} if number % 2 else {}
+        window = StreamWindow(POLICIES, POLICIES.bundle("names"), "output", {"placeholders": known})
+        out = ""
+        for piece in chunks(text, number, 40):
+            out += await window.feed(piece)
+            await asyncio.sleep(0)
+        out += await window.close()
+        first, second = ("<EMAIL_8>", "<EMAIL_7>") if number % 2 else ("<EMAIL_1>", "<EMAIL_2>")
+        assert out == f"Ask {first} about it, or {second}, and then wait for the answer of both. " * 12
+        assert window.placeholders == {first: f"u{number}@example.org", second: "v@example.org"}
 
     await asyncio.gather(*(one(number) for number in range(50)))
 

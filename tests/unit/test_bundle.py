@@ -164,7 +164,7 @@ def test_bundles_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(HEAD)
     (tmp_path / "readme.txt").write_text("no bundle")
     bundles = load_bundles(tmp_path)
-    assert sorted(bundles) == ["default", "house", "mine", "strict"]
+    assert sorted(bundles) == ["default", "house", "mine", "private", "strict"]
     assert bundles["house"].lineage == ("house", "strict", "default")
     assert decide(bundles["house"], "input", ("ana@example.org",)).reason == "personal_data"
 

@@ -69,12 +69,15 @@ def family(kind: type[FielError]) -> list[type[FielError]]:
     ]
 
 
-def test_the_policy_of_the_documentation_loads_and_passes_its_own_examples(tmp_path: Path) -> None:
+def test_the_policies_of_the_documentation_load_and_pass_their_own_examples(tmp_path: Path) -> None:
     from fiel.policies.bundle import load_bundles
 
-    [written] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/policies.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "house.yaml").write_text(written, encoding="utf-8")
-    assert load_bundles(tmp_path)["house"].satisfies("default")
+    written = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/policies.md").read_text(encoding="utf-8"), re.DOTALL)
+    for number, one in enumerate(written):
+        (tmp_path / f"{number}.yaml").write_text(one, encoding="utf-8")
+    bundles = load_bundles(tmp_path)
+    assert bundles["house"].satisfies("default")
+    assert bundles["people"].restores({"curator"})
 
 
 def test_every_check_is_described_with_its_reason() -> None:
