@@ -54,7 +54,12 @@ def callers(settings: Settings) -> ConfigCallers:
 
 def cipher(settings: Settings) -> keys.Cipher:
     """The ledger's cipher; its key is made at the first start. Raises KeyUnavailable for one that cannot be read."""
-    return keys.file_cipher(settings.folder / keys.KEY_FILE)
+    made = keys.file_cipher(settings.folder / keys.KEY_FILE)
+    if settings.kms:
+        from fiel.infra.ledger.kms import Kms
+
+        made.service = Kms.at(settings.kms)
+    return made
 
 
 async def _key_is_there(settings: Settings, store: PostgresStore) -> None:

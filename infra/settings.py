@@ -78,6 +78,7 @@ class Settings:
     review_roles: str = setting("auditor", "Roles that may decide about what waits for a person, by comma.")
     review_hours: float = setting(72.0, "Hours after which what nobody has decided is refused.")
     review_self: int = setting(0, "1: who asked may decide about their own question; 0: somebody else must.")
+    kms: str = setting("", "A service that wraps data keys in place of keys/ledger.key: aws:<key>[?endpoint=URL].")
     heads: str = setting(
         "", "Second places of signed heads, by comma: a file, postgresql://, s3:// or tsa+https://.", secret=True
     )

@@ -39,6 +39,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 KEPT = {
     "demo": "Documents and vectors that were written stay; `fiel demo` goes on from there",
     "ingest": "Documents and vectors that were written stay; the same command goes on from there",
+    "erase": "The keys that were destroyed stay so; the same command goes on from there, or a service that runs",
+    "retention": "The keys that were destroyed stay so; the same command goes on from there",
+    "key": "Every data key can be read; the same command goes on from there",
     "ask": "Nothing of an unfinished answer is kept; ask again",
     "db": "A migration that was not complete is rolled back; the same command goes on from there",
 }

@@ -75,6 +75,9 @@ async def _compared(settings: Settings, database: "Database", tenant: str, since
 
 
 def _checked(settings: Settings, file: Path, key: str | None) -> dict[str, Any]:
+    import orjson
+
+    from fiel.infra.ledger.destroyed import erased_in
     from fiel.infra.ledger.heads import signer_of
     from fiel.infra.ledger.verify import signed_by
     from fiel.infra.ledger.verify import verify as check
@@ -82,12 +85,14 @@ def _checked(settings: Settings, file: Path, key: str | None) -> dict[str, Any]:
     try:
         with file.open(encoding="utf-8", newline="") as lines:
             checker = check(lines, signed_by(key or signer_of(settings.folder).public))
+            lines.seek(0)
+            erased = None if checker.broken else erased_in(map(orjson.loads, lines))
     except ValueError as error:
         raise UsageError(f"this cannot be verified: {error}", where=str(file)) from error
     return {
         "entries": checker.entries,
         "broken": checker.broken,
-        "erased": None,
+        "erased": erased,
         "lost": None,
         "places": [],
         "unsealed": None,

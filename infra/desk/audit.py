@@ -18,6 +18,7 @@ from fiel.infra.ledger.elsewhere import Elsewhere, places
 from fiel.infra.ledger.export import Part, line, records, verified
 from fiel.infra.ledger.heads import Head, HeadsUnwritten, Signer, signer_of
 from fiel.infra.ledger.keys import KEY_FILE, key_names
+from fiel.infra.ledger.kms import Kms
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.runs.pages import Page, Window, cut, parameters
@@ -74,7 +75,8 @@ async def verify(settings: Settings, database: Database, by: Principal) -> Json:
     sealing = Sealing(database.system, signer, kept)
     await sealing.drain()
     heads, told = await _elsewhere(kept, by.tenant)
-    value = await verified(database, by, signer, key_names(settings.folder / KEY_FILE), heads)
+    masters = key_names(settings.folder / KEY_FILE) | ({Kms.at(settings.kms).name} if settings.kms else set())
+    value = await verified(database, by, signer, masters, heads)
     value["places"] = told
     if not value["broken"]:  # a head over a broken chain would vouch for it
         await sealing.sign()

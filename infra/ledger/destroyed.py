@@ -4,6 +4,7 @@ By right means that an act of the chain names the key, and that the key was dest
 one transaction. The chain covers contents as they lie, so it holds in each case.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -61,6 +62,17 @@ def judged(keys: Iterable[KeyState], acts: Iterable[Mapping[str, Any]], masters:
         elif (key.master if key.there else key.id) not in masters:
             lost += key.frames
     return Unreadable(erased, lost, broken)
+
+
+def erased_in(records: Iterable[Mapping[str, Any]]) -> int:
+    """Contents in an export whose key one of its acts names as destroyed: nobody can read them, with whatever keys."""
+    acts, frames = list[Mapping[str, Any]](), Counter[str]()
+    for one in records:
+        if one["t"] == "act" and one["kind"] in DESTROYING:
+            acts.append(one)
+        elif one["t"] == "frame" and one["data"]:
+            frames[one["key"]] += 1
+    return sum(frames[key] for key in _named(acts))
 
 
 def _named(acts: Iterable[Mapping[str, Any]]) -> dict[str, int]:

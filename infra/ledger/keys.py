@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fiel.tools.errors import FielError
 
@@ -126,6 +126,23 @@ class _Zstd(threading.local):
         self.expand = zstandard.ZstdDecompressor().decompress
 
 
+class KeyService(Protocol):
+    """A service that has a master key and never gives it away. Raises KeyUnavailable."""
+
+    @property
+    def name(self) -> str:
+        """Of its key."""
+        ...
+
+    async def wrap(self, id: str, secret: bytes) -> bytes:
+        """`secret` under the key, bound to the name `id`."""
+        ...
+
+    async def unwrap(self, id: str, wrapped: bytes) -> bytes:
+        """What `wrap` was given, under this key or one before it."""
+        ...
+
+
 class Cipher:
     """Compresses and encrypts blobs, each bound to the purpose and the run that it belongs to."""
 
@@ -133,6 +150,8 @@ class Cipher:
         """`again` gives the keys anew where a blob names one that is not known: another process may have rotated."""
         self.key = key
         self.older = tuple(older)
+        self.service: KeyService | None = None
+        """What wraps data keys in place of this key."""
         self._again = again
         self._ciphers: dict[str, AESGCM] = {}
         self._learn((*older, key))

@@ -10,8 +10,8 @@ from typing import Any
 
 from fiel.infra.database.connect import Database
 from fiel.infra.ledger.acts import Act, record
-from fiel.infra.ledger.keys import file_cipher, load_all, renew
-from fiel.infra.ledger.subjects import FileWrapping, Wrapping
+from fiel.infra.ledger.keys import Cipher, file_cipher, load_all, renew
+from fiel.infra.ledger.subjects import FileWrapping, Wrapping, wrapping_of
 from fiel.tools.errors import NotPermitted
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
@@ -47,6 +47,18 @@ async def rotate(database: Database, by: Principal, path: Path) -> Rotated:
         async with database.acting(by) as connection:
             await record(connection, Act(by, "key_rotate", key.id, {"from": older[0].id}))
     return Rotated(key.id, await rewrap(database, FileWrapping(file_cipher(path))), resumed)
+
+
+async def move(database: Database, by: Principal, cipher: Cipher) -> Rotated:
+    """Wrap every data key by the key of the cipher's service, whatever wrapped it before. Raises as `rotate` does."""
+    if not by.may("administrator"):
+        raise NotPermitted("only administrators may rotate a key", where="key rotate")
+    wrapping = wrapping_of(cipher)
+    recorded = await _one(database, "recorded", by.tenant, wrapping.name)
+    if not recorded:
+        async with database.acting(by) as connection:
+            await record(connection, Act(by, "key_rotate", wrapping.name, {"from": cipher.key.id}))
+    return Rotated(wrapping.name, await rewrap(database, wrapping), recorded)
 
 
 async def rewrap(database: Database, wrapping: Wrapping) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from psycopg import AsyncConnection
 
-from fiel.infra.ledger.keys import Cipher, Key, KeyUnavailable, key_of
+from fiel.infra.ledger.keys import Cipher, Key, KeyService, KeyUnavailable, key_of
 from fiel.tools.sql import load
 
 System = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
@@ -105,13 +105,39 @@ class FileWrapping:
         return self._cipher.open("data key", id, wrapped, master)
 
 
+class ServiceWrapping:
+    """The master key is that of a service; what a key file has wrapped before, it still opens."""
+
+    def __init__(self, service: KeyService, cipher: Cipher) -> None:
+        self._service = service
+        self._file = FileWrapping(cipher)
+        self._cipher = cipher
+
+    @property
+    def name(self) -> str:
+        return self._service.name
+
+    async def wrap(self, id: str, secret: bytes) -> bytes:
+        return await self._service.wrap(id, secret)
+
+    async def unwrap(self, id: str, wrapped: bytes, master: str) -> bytes:
+        if self._cipher.has(master):
+            return await self._file.unwrap(id, wrapped, master)
+        return await self._service.unwrap(id, wrapped)
+
+
+def wrapping_of(cipher: Cipher) -> Wrapping:
+    """What wraps data keys: the cipher's service, or its own key."""
+    return ServiceWrapping(cipher.service, cipher) if cipher.service is not None else FileWrapping(cipher)
+
+
 class SubjectKeys:
     """`Keys` in the database. `master` opens what was encrypted before there were data keys."""
 
     def __init__(self, system: System, master: Cipher, wrapping: Wrapping | None = None) -> None:
         self._system = system
         self._master = DataKey(master, b"")
-        self._wrapping = wrapping or FileWrapping(master)
+        self._wrapping = wrapping or wrapping_of(master)
         self._sql = load(__package__, "subjects.sql")
         self._held: OrderedDict[tuple[Any, ...], tuple[Any, float]] = OrderedDict()
 

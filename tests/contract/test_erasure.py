@@ -233,3 +233,15 @@ async def test_killed_after_the_keys_the_same_command_finishes_with_the_same_act
     assert (done.act, done.keys) == (act.act, 0)
     assert left(database_urls)["threads"] == 0
     assert orjson.loads(orjson.dumps(done.plain()))["removed"]["threads"] == 1
+
+
+async def test_an_export_tells_what_was_erased_by_right(database: Database, settings: Settings, tmp_path: Path) -> None:
+    from fiel.infra.ledger.destroyed import erased_in
+    from fiel.infra.ledger.export import Part
+
+    await ask(database, "ana")
+    await ask(database, "ben")
+    await erase(database, ADMIN, "ana")
+    file = tmp_path / "export.jsonl"
+    await audit.export(settings, database, ADMIN, Part(), file)
+    assert erased_in(orjson.loads(line) for line in file.read_bytes().splitlines()) == 1

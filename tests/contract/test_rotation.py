@@ -1,26 +1,34 @@
 """Rotation of the master key: everything stays readable, whatever interrupts it, and a lost key is told as such."""
 
 import asyncio
+import base64
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fiel.infra.database.connect import Database
 from fiel.infra.desk import audit
 from fiel.infra.ledger.acts import acts
 from fiel.infra.ledger.keys import KEY_FILE, KeyUnavailable, file_cipher, load_all, renew
-from fiel.infra.ledger.rotation import rotate
+from fiel.infra.ledger.kms import Kms
+from fiel.infra.ledger.rotation import move, rotate
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
-from fiel.tools.errors import NotPermitted
+from fiel.tools.errors import NotPermitted, SettingsError
 from fiel.tools.principal import Principal, local_administrator
 from tests.conftest import Urls
+from tests.contract.test_elsewhere import answering
 
 ADMIN = local_administrator("acme")
 NAMES = ("ana", "ben", "eve")
@@ -126,3 +134,75 @@ async def test_killed_among_the_data_keys_it_goes_on_with_the_same_key(
     assert (done.resumed, done.wrapped, len(load_all(tmp_path / KEY_FILE))) == (True, 6, 2)
     assert len(await acted(database)) == 1
     assert await readable(database, tmp_path / KEY_FILE, made)
+
+
+class Service(BaseHTTPRequestHandler):
+    """As much of AWS KMS as data keys need: a ciphertext opens with its own context alone."""
+
+    down = False
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        context = json.dumps(asked["EncryptionContext"]).encode()
+        master = AESGCM(b"m" * 32)
+        status, body = 200, dict[str, str]()
+        if self.down:
+            status, body = 400, {"__type": "DisabledException"}
+        elif self.headers["x-amz-target"] == "TrentService.Encrypt":
+            sealed = master.encrypt(b"n" * 12, base64.b64decode(asked["Plaintext"]), context)
+            body = {"CiphertextBlob": base64.b64encode(sealed).decode()}
+        else:
+            try:
+                plain = master.decrypt(b"n" * 12, base64.b64decode(asked["CiphertextBlob"]), context)
+                body = {"Plaintext": base64.b64encode(plain).decode()}
+            except InvalidTag:
+                status, body = 400, {"__type": "InvalidCiphertextException"}
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Kms, type[Service]]]:
+    for setting in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(setting, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "local")
+    mine = type("Mine", (Service,), {})
+    with answering(mine) as at:
+        yield Kms.at(f"aws:k-1?endpoint=http://{at}"), mine
+
+
+async def test_data_keys_move_under_a_service_and_back_none_is_lost(
+    database: Database, tmp_path: Path, kms: tuple[Kms, type[Service]]
+) -> None:
+    service, handler = kms
+    made, cipher = await filled(database, tmp_path / KEY_FILE), file_cipher(tmp_path / KEY_FILE)
+    cipher.service = service
+    assert all([(await SubjectKeys(database.system, cipher).named(id)).id == id for id in made.values()])
+    done = await move(database, ADMIN, cipher)
+    assert (done.key, done.wrapped, await masters(database)) == ("k-1", 6, {"k-1"})
+    assert await acted(database) == [("k-1", cipher.key.id)]
+    keys = SubjectKeys(database.system, cipher)
+    assert all([(await keys.named(id)).id == id for id in made.values()])
+    assert (await move(database, ADMIN, cipher)).wrapped == 0
+    with pytest.raises(KeyUnavailable, match="which is not here"):  # who has the key file alone reads nothing
+        await SubjectKeys(database.system, file_cipher(tmp_path / KEY_FILE)).named(made["ana"])
+    handler.down = True
+    with pytest.raises(KeyUnavailable, match="refuses or does not answer"):
+        await SubjectKeys(database.system, cipher).named(made["ana"])
+
+
+async def test_a_service_opens_a_data_key_under_its_own_name_alone(kms: tuple[Kms, type[Service]]) -> None:
+    service, _ = kms
+    wrapped = await service.wrap("one", b"s" * 32)
+    assert await service.unwrap("one", wrapped) == b"s" * 32
+    with pytest.raises(KeyUnavailable):
+        await service.unwrap("other", wrapped)
+    for wrong in ("k-1", "gcp:k", "aws:"):
+        with pytest.raises(SettingsError):
+            Kms.at(wrong)
