@@ -12,8 +12,10 @@ from fiel.nodes.cite import cited
 from fiel.nodes.prompts import Prompts
 from fiel.nodes.spending import TOO_COSTLY, within
 from fiel.nodes.windows import WINDOW, going_on, shown, window_of
+from fiel.tools.canonical import digest_trusted
 from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Turn, Usage
-from fiel.tools.record import Recorder
+from fiel.tools.errors import StreamLost
+from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
 
 NO_ANSWER = "NO_ANSWER"
@@ -24,6 +26,7 @@ NO_ANSWER = "NO_ANSWER"
 class Generate:
     """Asks the chat model that the options name."""
 
+    callers: Callers
     chat: Callable[[str], Chat]
     prompts: Callable[[str], Prompts]
     recorder: Recorder
@@ -49,7 +52,7 @@ class Generate:
                 return {"attempt": options.attempts, "draft": "", "judgement": {}, "reason": TOO_COSTLY}
             request = fitting
         if options.release == WINDOW:
-            return await self._window(state, run, chat, request)
+            return await self._window(state, run, chat, request, self._stream(run, runtime, config, request))
         completion = await chat.complete(request)
         update: Update = {"attempt": state["attempt"] + 1, "usage": added(state["usage"], completion.usage)}
         sentences = _sentences(completion, state)
@@ -57,7 +60,16 @@ class Generate:
             return {**update, "draft": "", "judgement": {}, "reason": "no_answer_in_passages"}
         return {**update, "draft": await self.vault.put(run, {"sentences": [as_plain(one) for one in sentences]})}
 
-    async def _window(self, state: State, run: str, chat: Chat, request: ChatRequest) -> Update:
+    def _stream(self, run: str, runtime: Runtime[Any], config: RunnableConfig, request: ChatRequest) -> str:
+        """The name under which this answer is written: a run that resumes another on its thread finds it again.
+
+        Who calls comes from authentication and the prompt from the state, so nobody finds another's answer by it.
+        """
+        who, info = self.callers.principal(config), runtime.execution_info
+        thread = (info.thread_id if info is not None else None) or run
+        return digest_trusted([who.tenant, who.id, str(thread), *(turn.content for turn in request.turns)])
+
+    async def _window(self, state: State, run: str, chat: Chat, request: ChatRequest, stream: str) -> Update:
         """The next sentences of the answer, behind those of it that wait still."""
         window = window_of(state)
         waiting: list[Any] = []
@@ -65,7 +77,13 @@ class Generate:
             content = await self.vault.get(run, window["waits"])
             waiting = list(content["sentences"]) if content else []
         number = window["next"] if going_on(state) else 0
-        sentences, stretch, number = await self._sentences_on(state, chat, request, run, number)
+        try:
+            sentences, stretch, number = await self._sentences_on(state, chat, request, stream, number)
+        except StreamLost:
+            if shown(state) or not number:
+                raise
+            waiting = []  # nobody has seen any of it, so it may be written anew
+            sentences, stretch, number = await self._sentences_on(state, chat, request, stream, 0)
         update: Update = {"attempt": state["attempt"] + (0 if going_on(state) else 1)}
         if stretch.completion is not None:
             update["usage"] = added(state["usage"], stretch.completion.usage)
@@ -79,11 +97,11 @@ class Generate:
         return {**update, "draft": draft, "reason": "", WINDOW: {**left, "waits": draft}}
 
     async def _sentences_on(
-        self, state: State, chat: Chat, request: ChatRequest, run: str, number: int
+        self, state: State, chat: Chat, request: ChatRequest, stream: str, number: int
     ) -> tuple[tuple[DraftSentence, ...], Stretch, int]:
         """The sentences of the next stretch that has any, the stretch, and the number of the one after it."""
         while True:
-            stretch = await chat.stretch(request, run, number)
+            stretch = await chat.stretch(request, stream, number)
             number += 1
             completion = stretch.completion
             if completion is not None and completion.sentences is not None:

@@ -107,7 +107,7 @@ def _nodes(services: Services) -> dict[str, Node]:
         "retrieve": Retrieve(callers, services.embed, services.search),
         "rerank": Rerank(services.rerank),
         "guard_context": GuardContext(callers, policies, recorder, vault),
-        "generate": Generate(chat, prompts, recorder, vault),
+        "generate": Generate(callers, chat, prompts, recorder, vault),
         "judge": Judge(services.judge, recorder, vault),
         "guard_output": GuardOutput(callers, services.guard, policies, prompts, recorder, vault),
         "hold": Hold(policies, recorder, services.reviews, vault),

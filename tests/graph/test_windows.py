@@ -240,12 +240,45 @@ async def test_a_run_that_is_resumed_elsewhere_ends_what_was_begun(house: House)
     )
     shown = (await house.graph.aget_state(config)).values["answer"]
     assert shown.startswith(FACTS[0][:-1])
-    house.models.streams.close()
+    house.models.streams.close()  # another process, which has none of it
     again = house.config(thread="t", principal=READER)
     values = await house.graph.ainvoke(None, again, context=WINDOW)
     assert (values["outcome"], values["reason"]) == ("unavailable", "stream_lost")
     assert values["answer"].startswith(shown)
     assert values["answer"] != shown
+
+
+async def test_a_run_that_is_resumed_here_goes_on_where_it_was(house: House) -> None:
+    prepare(house, *FACTS)
+    whole = await house.ask("What does the archive keep?", principal=READER)
+    given: Any = {"messages": [HumanMessage("What does the archive keep?")]}
+    for step in range(40):
+        config = house.config(thread="t", principal=READER)
+        values = await house.graph.ainvoke(given, config, context=WINDOW, interrupt_after=["release"])
+        given = None
+        if values.get("outcome"):
+            break
+    assert step >= 2
+    assert (values["outcome"], values["answer"]) == ("answered", whole["answer"])
+    others = house.config(thread="t", principal=DEVELOPER)
+    assert (await house.graph.aget_state(others)).values["answer"] == whole["answer"]
+
+
+async def test_what_nobody_has_seen_is_written_anew_elsewhere(house: House) -> None:
+    prepare(house, *FACTS)
+    whole = await house.ask("What does the archive keep?", principal=READER)
+    asked = {"messages": [HumanMessage("What does the archive keep?")]}
+    config = house.config(thread="t", principal=READER)
+    house.models.answered = 0.1  # the first windows wait for the next
+    await house.graph.ainvoke(asked, config, context=WINDOW, interrupt_before=["generate"])
+    for _ in range(2):
+        await house.graph.ainvoke(
+            None, house.config(thread="t", principal=READER), context=WINDOW, interrupt_before=["generate"]
+        )
+    house.models.streams.close()
+    house.models.answered = 0.9
+    values = await house.graph.ainvoke(None, house.config(thread="t", principal=READER), context=WINDOW)
+    assert (values["outcome"], values["answer"]) == ("answered", whole["answer"])
 
 
 async def test_a_forged_window_is_neither_gone_on_from_nor_shown(house: House) -> None:
