@@ -252,16 +252,13 @@ async def test_a_run_that_is_resumed_here_goes_on_where_it_was(house: House) -> 
     prepare(house, *FACTS)
     whole = await house.ask("What does the archive keep?", principal=READER)
     given: Any = {"messages": [HumanMessage("What does the archive keep?")]}
-    for step in range(40):
+    values, runs = {}, 0
+    while not values.get("outcome") and runs < 40:
         config = house.config(thread="t", principal=READER)
         values = await house.graph.ainvoke(given, config, context=WINDOW, interrupt_after=["release"])
-        given = None
-        if values.get("outcome"):
-            break
-    assert step >= 2
+        given, runs = None, runs + 1
+    assert runs >= 3
     assert (values["outcome"], values["answer"]) == ("answered", whole["answer"])
-    others = house.config(thread="t", principal=DEVELOPER)
-    assert (await house.graph.aget_state(others)).values["answer"] == whole["answer"]
 
 
 async def test_what_nobody_has_seen_is_written_anew_elsewhere(house: House) -> None:
