@@ -20,6 +20,8 @@ from fiel.infra.compose import House, cipher, open_house, owner_url
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.hosts.port import GraphHost
+from fiel.infra.people.claims import Claims
+from fiel.infra.people.people import People
 from fiel.infra.runs import configured
 from fiel.infra.runs.engine import Bounds, Engine
 from fiel.infra.runs.meaning import Meaning
@@ -67,9 +69,11 @@ async def service_of(
     Raises SettingsError, IssuerUnavailable, AuthUnavailable: no start without whom the settings trust.
     """
     async with AsyncExitStack() as stack:
-        oidc = await stack.enter_async_context(open_oidc(settings))
+        oidc = await stack.enter_async_context(open_oidc(settings, Claims(database)))
         handlers = await stack.enter_async_context(open_custom(custom))
-        authenticator = Authenticator(Tokens(database), settings.auth == "none", jwt=oidc, custom=handlers)
+        authenticator = Authenticator(
+            Tokens(database), People(database), settings.auth == "none", jwt=oidc, custom=handlers
+        )
         sealing = cipher(settings)
         engine = await stack.enter_async_context(configured.engine(settings, database, host, sealing, bounds))
         yield Service(

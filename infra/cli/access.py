@@ -54,12 +54,19 @@ def access() -> None:
 @command("explain", access)
 @click.argument("user")
 @click.argument("document")
-@click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group of that user; repeatable.")
+@click.option(
+    "--group", "groups", multiple=True, metavar="GROUP", help="A group of that user, beside those kept; repeatable."
+)
 async def explain(settings: Settings, user: str, document: str, groups: tuple[str, ...]) -> Result:
     """Say by which grants a reader may read a document. Exit status 1: by none."""
-    reader = principal_of(user, groups)
-    async with _grants(settings) as grants:
-        paths = await grants.explain(local_administrator(TENANT), reader, document)
+    from fiel.infra.corpus.grants import Grants
+    from fiel.infra.database.open import open_database
+    from fiel.infra.people.people import People
+
+    principal_of(user, groups)  # a name that cannot be is told before anything is opened
+    async with open_database(settings, size=2) as database:
+        reader = await People(database).spoken_for(user, groups)
+        paths = await Grants(database).explain(local_administrator(TENANT), reader, document)
     lines = [f"{path.name}, let in by the {path.by}" for path in paths] or [f"{user} may not read it: no grant matches"]
     value = {"readable": bool(paths), "paths": [asdict(path) for path in paths]}
     return Result(value, lambda: click.echo("\n".join(lines)), status=0 if paths else 1)

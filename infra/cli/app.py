@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "grant": ("access", "Let a group or a user read a collection or a document."),
     "revoke": ("access", "End a grant."),
     "access": ("access", "Explain who may read a document."),
+    "user": ("people", "Keep users and their roles."),
+    "group": ("people", "Keep groups and who is in them."),
     "token": ("token", "Make, list, revoke and rotate the bearer tokens of the service."),
     "settings": ("configuration", "List every setting: value, default, meaning."),
     "db": ("database", "Migrate the schema; show its status."),

@@ -78,9 +78,11 @@ async def _answering(
 
     from fiel.infra.compose import open_house
     from fiel.infra.desk.operations import ask as answered
+    from fiel.infra.people.people import People
 
-    principal = principal_of(as_user, groups)
+    principal_of(as_user, groups)  # a name that cannot be is told before anything is opened
     async with open_house(settings) as house:
+        principal = await People(house.corpus.database).spoken_for(as_user, groups)
 
         async def here(text: str) -> dict[str, Any]:
             return await answered(house, principal, clean(text, "QUESTION"), options, thread)

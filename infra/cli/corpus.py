@@ -140,9 +140,11 @@ async def _searching(
 
     from fiel.infra.compose import open_corpus
     from fiel.infra.desk.operations import search as searched
+    from fiel.infra.people.people import People
 
-    principal = principal_of(as_user, groups)
+    principal_of(as_user, groups)  # a name that cannot be is told before anything is opened
     async with open_corpus(settings) as corpus:
+        principal = await People(corpus.database).spoken_for(as_user, groups)
 
         async def here(text: str) -> list[dict[str, Any]]:
             return await searched(corpus, principal, collection, clean(text, "QUERY"), k)

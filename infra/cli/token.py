@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,7 +54,11 @@ async def _tokens(settings: Settings) -> AsyncIterator["Tokens"]:
 @click.option("--user", required=True, help="Who calls with the token.")
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group of that user; repeatable.")
 @click.option(
-    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="Repeatable; reader where none is named."
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(ROLES),
+    help="Repeatable; without it a kept user's own, else reader.",
 )
 @click.option("--expires", metavar="SPAN", help="90d, 12h, 30m; without it the token lives until it is revoked.")
 @TENANT_OPTION
@@ -62,9 +67,11 @@ async def create(
 ) -> Result:
     """Make a token and show it, once."""
     span = seconds(expires, "--expires")
-    holder = holder_of(tenant, user, groups, roles)
+    holder, by = holder_of(tenant, user, groups, roles), local_administrator(tenant)
     async with _tokens(settings) as tokens:
-        secret, made = await tokens.create(local_administrator(tenant), holder, seconds=span)
+        if not roles and await tokens.kept(by, user):
+            holder = replace(holder, roles=frozenset())
+        secret, made = await tokens.create(by, holder, seconds=span)
     return _shown(secret, made)
 
 
@@ -114,7 +121,8 @@ def _shown(secret: str, made: "Token") -> Result:
     def show() -> None:
         click.echo(secret)
         until = made.expires_at.strftime("until %Y-%m-%d %H:%M UTC") if made.expires_at else "until it is revoked"
-        click.echo(f"{made.id} of {made.principal}: {', '.join(made.roles)}; {until}. It is not shown again.", err=True)
+        roles = ", ".join(made.roles) or "the roles of the user"
+        click.echo(f"{made.id} of {made.principal}: {roles}; {until}. It is not shown again.", err=True)
 
     return Result({"token": secret, **made.as_dict()}, show)
 
@@ -128,5 +136,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
         table.add_column(title, overflow="fold")
     for row in rows:
         times = [(row[name] or "–")[:16] for name in ("created_at", "expires_at", "last_used_at", "revoked_at")]
-        table.add_row(row["id"], row["principal"], " ".join(row["groups"]), " ".join(row["roles"]), *times)
+        table.add_row(
+            row["id"], row["principal"], " ".join(row["groups"]), " ".join(row["roles"]) or "as the user", *times
+        )
     Console().print(table)

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from fiel.tools.errors import UsageError
-from fiel.tools.principal import ROLES
+from fiel.tools.principal import EVERYONE, ROLES, local_administrator
 
 _MOST = 200
 _LICENCE = re.compile(r"[A-Za-z0-9.+:()-]+(?: [A-Za-z0-9.+:()-]+)*")
@@ -26,6 +26,20 @@ def checked_readers(names: Sequence[str]) -> tuple[str, ...]:
                 f"{name!r} is no group", hint=f"A group, `everyone`, user:ID, or role:… with one of {', '.join(ROLES)}"
             )
     return tuple(names)
+
+
+def checked_group(name: str) -> str:
+    """`name`, if a group may be kept under it. Raises UsageError."""
+    if ":" in _plain(name, "group") or name == EVERYONE:
+        raise UsageError(f"{name!r} is no name for a group", hint="A colon marks names of users and roles")
+    return name
+
+
+def checked_user(name: str) -> str:
+    """`name`, if a user may be kept under it. Raises UsageError."""
+    if _plain(name, "user") == local_administrator().id:
+        raise UsageError(f"{name!r} is the local administrator", hint="Choose another name")
+    return name
 
 
 def checked_licence(licence: str) -> str:

@@ -75,19 +75,10 @@ async def test_tenants_do_not_see_each_others_names(database: Database) -> None:
         assert await (await connection.execute("SELECT name FROM fiel.grant_names")).fetchall() == []
 
 
-async def test_a_table_with_a_policy_forces_it_on_its_owner_too(database: Database) -> None:
-    async with database.system() as connection:
-        found = await connection.execute(
-            "SELECT relname::text, relforcerowsecurity FROM pg_class"
-            " WHERE relrowsecurity AND relnamespace = 'fiel'::regnamespace"
-        )
-        tables = dict(await found.fetchall())
-    assert "grant_names" in tables
-    assert {name for name, forced in tables.items() if not forced} == {"tokens"}
-
-
 BEFORE_A_CALLER = {"token_of", "token_lives", "has_administrator"}
 """What must be asked before it is known who calls: each answers about one hash, one id or one tenant, and no more."""
+ERASES = {"erase_feedback", "lineage_erased"}
+"""What removes rows that nobody may remove otherwise: those of a person whose key is destroyed."""
 
 
 async def test_only_what_comes_before_a_caller_runs_with_its_owners_rights(database: Database) -> None:
@@ -96,7 +87,7 @@ async def test_only_what_comes_before_a_caller_runs_with_its_owners_rights(datab
             "SELECT proname::text, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'fiel'::regnamespace"
         )
         rows = dict(await found.fetchall())
-    assert set(rows) == BEFORE_A_CALLER
+    assert set(rows) == BEFORE_A_CALLER | ERASES
     assert all(any(one.startswith("search_path=") for one in settings or ()) for settings in rows.values())
 
 

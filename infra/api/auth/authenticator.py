@@ -9,7 +9,8 @@ from starlette.requests import HTTPConnection
 
 from fiel.infra.api.auth.caller import Caller, user_of
 from fiel.infra.api.auth.tokens import PREFIX, Tokens
-from fiel.infra.callers import NotAuthenticated, principal_of
+from fiel.infra.callers import NotAuthenticated
+from fiel.infra.people.people import People
 from fiel.tools.principal import Principal, local_administrator
 
 HINT = "Send `Authorization: Bearer …` with a token from `fiel token create`"
@@ -30,6 +31,7 @@ class Authenticator:
     """Asks, in this order: fiel's own tokens; the handler of a `langgraph.json`; the OIDC issuer; nobody."""
 
     tokens: Tokens
+    people: People
     open_door: bool = False
     """`FIEL_AUTH=none`: who shows no token of fiel's is the local administrator."""
     jwt: Bearers | None = None
@@ -40,7 +42,7 @@ class Authenticator:
     async def authenticate(self, connection: HTTPConnection) -> Caller:
         """The caller. Raises NotAuthenticated, DatabaseUnavailable."""
         if self._at_desk(connection):
-            return _spoken_for(connection)
+            return await self._spoken_for(connection)
         bearer = bearer_of(connection)
         if bearer.startswith(PREFIX):
             return await self._token(bearer)
@@ -74,18 +76,17 @@ class Authenticator:
             raise NotAuthenticated("the token is unknown, expired or revoked", hint=HINT)
         return Caller(found.principal, user_of(found.principal), found.id, "token")
 
+    async def _spoken_for(self, connection: HTTPConnection) -> Caller:
+        """The owner of the home folder, or whom they speak for, as kept. Raises UsageError, DatabaseUnavailable."""
+        user, groups = connection.headers.get("x-fiel-as"), connection.headers.get("x-fiel-groups", "")
+        named = [unquote(group) for group in groups.split(",") if group]
+        principal = await self.people.spoken_for(None if user is None else unquote(user), named)
+        return Caller(principal, user_of(principal), kind="desk")
+
     def _at_desk(self, connection: HTTPConnection) -> bool:
         """Whether the connection came over the desk: the server tells it by the socket, not by anything sent."""
         scope = connection.scope
         return bool(self.desk) and scope.get("client") is None and tuple(scope.get("server") or ()) == (self.desk, None)
-
-
-def _spoken_for(connection: HTTPConnection) -> Caller:
-    """The owner of the home folder, or whom they speak for. Raises UsageError."""
-    user, groups = connection.headers.get("x-fiel-as"), connection.headers.get("x-fiel-groups", "")
-    named = [unquote(group) for group in groups.split(",") if group]
-    principal = principal_of(None if user is None else unquote(user), named)
-    return Caller(principal, user_of(principal), kind="desk")
 
 
 LOCAL = Caller(local_administrator(), user_of(local_administrator()))

@@ -105,6 +105,17 @@ ACTIONS: Mapping[str, Action] = {
     "POST /fiel/policies/check": ("assistants", "read"),
     "POST /fiel/policies/reload": ("assistants", "update"),
     "PUT /fiel/policies/least": ("assistants", "update"),
+    "GET /users": _SEARCH,
+    "GET /users/{user}": _READ,
+    "PUT /users/{user}": _UPDATE,
+    "DELETE /users/{user}": _UPDATE,
+    "GET /groups": _SEARCH,
+    "GET /groups/{group}": _READ,
+    "PUT /groups/{group}": _UPDATE,
+    "DELETE /groups/{group}": _UPDATE,
+    "PUT /grants": _UPDATE,
+    "DELETE /grants": _UPDATE,
+    "GET /grants/explain": _READ,
 }
 WEBSOCKET = "WEBSOCKET"
 """In place of a method: nothing is registered under it, so with handlers there is no way in by it."""

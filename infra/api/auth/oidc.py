@@ -15,6 +15,7 @@ from fiel.infra.api.auth.authenticator import check_name
 from fiel.infra.api.auth.caller import Caller, user_of
 from fiel.infra.api.auth.keys import Keys, check_address
 from fiel.infra.callers import NotAuthenticated
+from fiel.infra.people.claims import Claims as Kept
 from fiel.infra.settings import Settings
 from fiel.tools.errors import SettingsError
 from fiel.tools.principal import ROLES, Principal, Role
@@ -48,6 +49,8 @@ class Oidc:
     audience: str
     keys: Keys
     claims: Claims
+    kept: Kept | None = None
+    """What fiel itself keeps of people; None: claims alone count."""
 
     async def authenticate(self, connection: HTTPConnection, bearer: str) -> Caller:
         """Raises NotAuthenticated; IssuerUnavailable where no key is known."""
@@ -58,6 +61,8 @@ class Oidc:
             raise NotAuthenticated("the JWT is signed with a key that the issuer does not have", hint="Log in again")
         claims = self._verified(bearer, key, header["alg"])
         principal = check_name(principal_of(claims, self.claims))
+        if self.kept is not None:
+            principal = await self.kept.joined(principal, _issued(claims))
         digest = hashlib.sha256(bearer.encode()).hexdigest()[:16]
         user = user_of(principal, claims=claims)
         return Caller(principal, user, f"{int(claims['exp'])}|{digest}|{kid}", "jwt")
@@ -123,6 +128,12 @@ def texts(value: Any) -> Sequence[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
 
 
+def _issued(claims: Mapping[str, Any]) -> int:
+    """When the JWT was issued; where it does not say, its end stands for it: later ends come from later tokens."""
+    issued = claims.get("iat")
+    return int(issued if isinstance(issued, int | float) else claims["exp"])
+
+
 def _claim(claims: Any, name: str) -> Any:
     if not name or not isinstance(claims, Mapping):
         return None
@@ -133,7 +144,7 @@ def _claim(claims: Any, name: str) -> Any:
 
 
 @asynccontextmanager
-async def open_oidc(settings: Settings) -> AsyncIterator[Oidc | None]:
+async def open_oidc(settings: Settings, kept: Kept | None = None) -> AsyncIterator[Oidc | None]:
     """The issuer of the settings, its keys fetched; None where there is none.
 
     Raises SettingsError, and IssuerUnavailable: no start without the identity provider.
@@ -153,4 +164,4 @@ async def open_oidc(settings: Settings) -> AsyncIterator[Oidc | None]:
     async with httpx.AsyncClient(timeout=5.0, follow_redirects=False) as client:
         keys = Keys(settings.oidc_issuer, client)
         await keys.fetch()
-        yield Oidc(settings.oidc_audience, keys, names)
+        yield Oidc(settings.oidc_audience, keys, names, kept)

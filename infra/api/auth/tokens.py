@@ -91,14 +91,15 @@ class Tokens:
     async def create(self, by: Principal, holder: Principal, *, seconds: float | None = None) -> tuple[str, Token]:
         """A new token for `holder`, in the tenant of `by`: its secret, which nobody learns again, and its row.
 
+        A holder without roles must be a user that is kept: the token then has, each time, the roles that the user has.
         `seconds`: how long it lives; None: until it is revoked. Raises NotPermitted, UsageError.
         """
         _administers(by)
         if holder.tenant != by.tenant:
             raise NotPermitted("tokens are made in one's own tenant", where=holder.tenant)
-        if not holder.roles:
-            raise UsageError("a token without a role may nothing", where="--role")
         async with self._database.acting(by) as connection:
+            if not holder.roles and not await self._kept(connection, holder.id):
+                raise UsageError("a token without a role is for users that are kept", where=holder.id)
             made = await self._insert(connection, holder, seconds, None)
             await record(connection, Act(by, "token_create", made[1].id, _facts(made[1])))
         return made
@@ -144,6 +145,15 @@ class Tokens:
             secret, made = await self._insert(connection, holder, None, None)
             await record(connection, Act(by, "token_create", made.id, _facts(made)))
         return secret
+
+    async def kept(self, by: Principal, name: str) -> bool:
+        """Whether the caller's tenant keeps a user of this name."""
+        _administers(by)
+        async with self._database.acting(by) as connection:
+            return await self._kept(connection, name)
+
+    async def _kept(self, connection: Any, name: str) -> bool:
+        return await (await connection.execute(self._sql["kept"], {"user": name})).fetchone() is not None
 
     async def _insert(
         self, connection: Any, holder: Principal, seconds: float | None, rotates: uuid.UUID | None

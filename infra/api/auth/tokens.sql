@@ -11,6 +11,10 @@ SELECT fiel.has_administrator(%s)
 -- Two first starts at once make one administrator.
 SELECT pg_advisory_xact_lock(7241339103)
 
+-- name: kept
+-- Held, so that the user is not removed before the token is there to end with it.
+SELECT FROM fiel.users WHERE tenant = fiel.caller_tenant() AND name = %(user)s FOR KEY SHARE
+
 -- name: create
 INSERT INTO fiel.tokens (tenant, principal, groups, roles, hash, expires_at, rotates)
 VALUES (%(tenant)s, %(principal)s, %(groups)s, %(roles)s, %(hash)s,

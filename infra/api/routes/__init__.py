@@ -13,6 +13,8 @@ NAMES = (
     "threads",
     "state",
     "store",
+    "people",
+    "grants",
     "reviews",
     "feedback",
     "audit",
