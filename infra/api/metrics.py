@@ -39,4 +39,14 @@ class Metrics:
             "Seconds for which the oldest entry waits to be sealed into its chain.",
             registry=self.registry,
         )
+        self.search_widened = Gauge(
+            "fiel_search_widened",
+            "Searches since the start for which the vector index gave too few passages, so that all were compared.",
+            registry=self.registry,
+        )
+        self.search_short = Gauge(
+            "fiel_search_short",
+            "Searches since the start that gave fewer passages than asked for and than their caller may read.",
+            registry=self.registry,
+        )
         self.ready = Gauge("fiel_ready", "1 where runs can begin at once.", registry=self.registry)

@@ -1,9 +1,11 @@
 """How long a search takes and what it misses, by how much of the collection its caller may read.
 
-    python -m fiel.infra.bench.search [chunks]
+    python -m fiel.infra.bench.search [chunks] [latent]
 
-Random unit vectors (the hardest case for the index) and random words with natural frequencies, in an embedded server of
-its own. The floor is a caller's transaction with nothing in it. Times are milliseconds, client included.
+Vectors vary in `latent` directions with falling strength, and a little in all others, as those of texts do; words have
+natural frequencies. The server is embedded and its own. With `latent` 0 the vectors are random in all directions: then
+nothing is near anything, which no embedding model does, and the index misses much. The floor is a caller's transaction
+with nothing in it. Times are milliseconds, client included.
 """
 
 import sys
@@ -18,6 +20,7 @@ import numpy as np
 import uvloop
 
 from fiel.infra.corpus.bulk import Bulk
+from fiel.infra.corpus.index import build, drop
 from fiel.infra.database.connect import Database
 from fiel.infra.database.embedded import Embedded
 from fiel.infra.database.migrate import migrate
@@ -31,6 +34,10 @@ DIMENSIONS = 384
 SHARES = {"group-001": 0.001, "group-01": 0.01, "group-10": 0.1, "group-50": 0.5}
 """Share of the chunks that each group reads; administrators read all."""
 DOCUMENT = 10
+LATENT = 32
+NOISE = 0.2
+TOGETHER = 200
+"""Documents that are written in one transaction."""
 MODEL = "random"
 
 
@@ -49,13 +56,17 @@ class Line:
 class Corpus:
     """Random chunks and questions, the same for the same seed."""
 
-    def __init__(self, seed: int = 7) -> None:
+    def __init__(self, seed: int = 7, latent: int = LATENT) -> None:
         self._rng = np.random.default_rng(seed)
         self._documents = 0
+        strength = 1 / np.sqrt(np.arange(1, latent + 1))
+        self._directions = self._rng.standard_normal((latent, DIMENSIONS)) * strength[:, None]
 
     def vector(self) -> Vector:
-        drawn = self._rng.standard_normal(DIMENSIONS).astype(np.float32)
-        unit: Vector = drawn / np.linalg.norm(drawn)
+        drawn = self._rng.standard_normal(DIMENSIONS)
+        if len(self._directions):
+            drawn = self._rng.standard_normal(len(self._directions)) @ self._directions + NOISE * drawn
+        unit: Vector = (drawn / np.linalg.norm(drawn)).astype(np.float32)
         return unit
 
     def words(self, count: int) -> str:
@@ -76,8 +87,9 @@ async def fill(database: Database, chunks: int, corpus: Corpus) -> float:
     """Chunks written a second, index included."""
     bulk = Bulk(database.acting, local_administrator())
     begun = time.perf_counter()
-    for _ in range(chunks // DOCUMENT):
-        await bulk.put("c", corpus.document())
+    for start in range(0, chunks // DOCUMENT, TOGETHER):
+        many = min(TOGETHER, chunks // DOCUMENT - start)
+        await bulk.put("c", [chunk for _ in range(many) for chunk in corpus.document()])
     return chunks / (time.perf_counter() - begun)
 
 
@@ -107,12 +119,16 @@ async def measure(database: Database, caller: Principal, share: float, corpus: C
     return Line(share, float(np.median(empty)) * 1e3, float(p50), float(p95), hits / total if total else 1.0)
 
 
-async def bench(database: Database, owner: str, chunks: int) -> None:
+async def bench(database: Database, owner: str, chunks: int, latent: int = LATENT) -> None:
     """Fill, measure, print."""
     import psycopg
 
-    corpus = Corpus()
-    print(f"{chunks} chunks, written at {await fill(database, chunks, corpus):.0f} a second")
+    corpus = Corpus(latent=latent)
+    drop(owner, DIMENSIONS)  # bulk first, index then
+    written = await fill(database, chunks, corpus)
+    begun = time.perf_counter()
+    build(owner, DIMENSIONS)
+    print(f"{chunks} chunks, written at {written:.0f} a second, indexed in {time.perf_counter() - begun:.0f} s")
     async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as connection:
         await connection.execute("VACUUM (ANALYZE)")
     print(f"{'visible':>8} {'floor':>7} {'p50':>7} {'p95':>7} {'recall@10':>10}")
@@ -127,12 +143,13 @@ async def bench(database: Database, owner: str, chunks: int) -> None:
 def main() -> None:
     """Entry point."""
     chunks = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    latent = int(sys.argv[2]) if len(sys.argv) > 2 else LATENT
     with tempfile.TemporaryDirectory(prefix="fiel-bench-") as folder, Embedded(Path(folder)) as server:
         migrate(server.owner_url)
 
         async def run() -> None:
             async with Database(server.url) as database:
-                await bench(database, server.owner_url, chunks)
+                await bench(database, server.owner_url, chunks, latent)
 
         uvloop.run(run())
 

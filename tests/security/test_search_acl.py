@@ -285,3 +285,16 @@ async def test_counts_are_folded_and_stay_right(database: Database, chunks: list
     assert row is not None
     assert row[0] <= 65
     assert row[1] == 150
+
+
+async def test_fewer_than_there_are_is_an_alarm(
+    database: Database, chunks: list[Stored], caplog: pytest.LogCaptureFixture
+) -> None:
+    search = PostgresSearch(database.read, model="m", dimensions=DIMENSIONS, exact=0)
+    await check(search, chunks)
+    assert search.short == 0
+    async with curating(database) as connection:
+        await connection.execute("INSERT INTO fiel.shelf_counts SELECT id, 3, 0 FROM fiel.shelves LIMIT 1")
+    await found(search, ADMINISTRATOR)
+    assert (search.short, search.widened) == (1, 1)
+    assert "a search gave 40 of 60 passages, of 43 that are visible" in caplog.text

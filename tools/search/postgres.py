@@ -1,5 +1,6 @@
 """Hybrid search in PostgreSQL with pgvector: all requests in one round trip, in the caller's own transaction."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from string import Template
 from struct import Struct
@@ -18,6 +19,7 @@ from fiel.tools.search import CollectionInfo, Passage, SearchRequest
 from fiel.tools.search.fusion import DEPTH, clean
 from fiel.tools.sql import load, numbered
 
+LOG = logging.getLogger("fiel.search")
 Statement = tuple[bytes, Sequence[Any]]
 Read = Callable[[Principal, Sequence[Statement]], Awaitable[list[list[DictRow]]]]
 """Runs statements in one transaction in which row security knows the caller (`fiel.infra.database.Database.read`)."""
@@ -70,6 +72,10 @@ class PostgresSearch:
         self._dimensions = dimensions
         self._exact = exact
         self._common = common
+        self.widened = 0
+        """Searches that the index answered with too few passages, and that were asked again without it."""
+        self.short = 0
+        """Searches that gave fewer passages than asked for and than their caller may read: never, if all is well."""
         self._settings = queries["settings"].encode()
         self._collection, _ = numbered(queries["collection"])
         self._hybrid, self._names = numbered(Template(queries["hybrid"]).substitute(dimensions=int(dimensions)))
@@ -100,10 +106,20 @@ class PostgresSearch:
         for place, rows in enumerate(found):
             if not rows:
                 await self.collection(principal, requests[place].collection)
-            elif len(rows) < min(requests[place].k, rows[0]["visible"]) and asked[place]["exact"] < _ALL:
-                # The index gave fewer than there are to give: asked again without it.
-                (found[place],) = await self._hits(principal, [{**asked[place], "exact": _ALL}])
+            elif _lacks(rows, requests[place].k):
+                found[place] = await self._repaired(principal, asked[place], rows)
         return [[_passage(row) for row in rows] for rows in found]
+
+    async def _repaired(self, principal: Principal, asked: dict[str, Any], rows: list[DictRow]) -> list[DictRow]:
+        """The index gave fewer than there are to give: asked again without it. Fewer still is an alarm."""
+        if asked["exact"] < _ALL:
+            self.widened += 1
+            (rows,) = await self._hits(principal, [{**asked, "exact": _ALL}])
+        if _lacks(rows, asked["k"]):
+            self.short += 1
+            visible = rows[0]["visible"] if rows else 0
+            LOG.error("a search gave %d of %d passages, of %d that are visible", len(rows), asked["k"], visible)
+        return rows
 
     async def _hits(self, principal: Principal, asked: Sequence[dict[str, Any]]) -> list[list[DictRow]]:
         statements: list[Statement] = [(self._settings, ())]
@@ -136,6 +152,11 @@ class PostgresSearch:
             "depth": max(DEPTH, request.k),
             "k": max(0, request.k),
         }
+
+
+def _lacks(rows: Sequence[DictRow], k: int) -> bool:
+    """Whether these are fewer than asked for and than there are."""
+    return bool(rows) and len(rows) < min(k, rows[0]["visible"])
 
 
 def _unknown(name: str) -> CollectionNotFound:

@@ -67,6 +67,9 @@ async def metrics(request: Request, service: Serving) -> Response:
     told.ready.set(service.loaded())
     if (chores := service.engine.chores) is not None:
         told.unsealed.set(chores.sealing.age)
+    if service.house is not None:
+        told.search_widened.set(service.house.corpus.index.widened)
+        told.search_short.set(service.house.corpus.index.short)
     if service.house is not None and service.house.reloader is not None:
         told.policies_stale.set(service.house.reloader.problem is not None)
         told.policies_reloads.set(service.house.reloader.reloads)
