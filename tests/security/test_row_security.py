@@ -11,6 +11,7 @@ SEALED = f"contents are encrypted; {PROCESS}"
 EXEMPT: dict[str, tuple[str, set[str]]] = {
     "migrations": ("says nothing of any tenant, and the runtime role only reads it", {"name", "sha256"}),
     "assessments": (SEALED, {"key", "problem"}),
+    "catalogue_events": (f"ids, addresses and codes for a data catalogue; {PROCESS}", {"problem"}),
     "deadlines": (PROCESS, {"kind", "tenant", "owner"}),
     "drafts": (SEALED, {"key"}),
     "entries": (f"hashes and digests of runs; {PROCESS}", set()),
@@ -24,7 +25,7 @@ EXEMPT: dict[str, tuple[str, set[str]]] = {
     "spans": (SEALED, {"key", "refused"}),
     "subject_keys": (
         "keys are wrapped by the master key; the ledger needs them for whoever ran",
-        {"id", "tenant", "subject", "master"},
+        {"id", "tenant", "subject", "collection", "master"},
     ),
     "trace_removals": (f"ids; {PROCESS}", set()),
     "unsealed": (f"hashes; {PROCESS}", {"tenant"}),
