@@ -7,7 +7,8 @@
 -- sequential scans each step has one index to go by. The iterative scan goes on until enough rows pass the filters.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
     set_config('jit', 'off', true), set_config('hnsw.ef_search', '64', true),
-    set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.max_scan_tuples', '40000', true)
+    set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.max_scan_tuples', '40000', true),
+    set_config('max_parallel_workers_per_gather', '0', true)
 
 -- name: collection
 -- A row for each language that the caller reads something in; one row with NULL where the collection is empty.
@@ -128,7 +129,12 @@ WITH scope AS MATERIALIZED (
         round((coalesce(CASE WHEN s.high > s.low THEN (f.similarity - s.low) / (s.high - s.low) ELSE f.similarity - s.high + 1
             END, 0) + 2.5 * t.coverage)::numeric / 3.5, 6) AS score
     FROM texts t
-    JOIN fiel.chunks c ON c.number = t.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
+    -- One by one: a join would read the whole index in order, because the planner cannot know how few there are.
+    CROSS JOIN LATERAL (
+        SELECT c.* FROM fiel.chunks c
+        WHERE c.number = t.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
+        LIMIT 1
+    ) c
     LEFT JOIN dense d ON d.number = t.number
     CROSS JOIN span s
     CROSS JOIN LATERAL (
@@ -141,5 +147,9 @@ SELECT f.document::text, d.uri, d.title, d.licence, d.trust, f.version::text, f.
     f.end_at AS "end", f.language, f.score::text, f.dense_rank::int, f.text_rank::int,
     round(f.similarity::numeric, 6)::text AS similarity, (SELECT visible FROM size)::bigint AS visible
 FROM (SELECT * FROM fused ORDER BY score DESC, id LIMIT %(k)s) f
-JOIN fiel.documents d ON d.id = f.document AND d.audience = ANY (ARRAY(SELECT audience FROM scope))
+CROSS JOIN LATERAL (
+    SELECT d.uri, d.title, d.licence, d.trust FROM fiel.documents d
+    WHERE d.id = f.document AND d.audience = ANY (ARRAY(SELECT audience FROM scope))
+    LIMIT 1
+) d
 ORDER BY f.score DESC, f.id
