@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fiel.graphs.answer.graph import Graph, build, withheld
+from fiel.graphs.answer.prompt_files import installed
 from fiel.graphs.services import Services
 from fiel.infra import answering, models
 from fiel.infra.callers import ConfigCallers
@@ -29,6 +30,7 @@ from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.lineage.catalogue import IngestTold
 from fiel.infra.reload import Reloader, noting
+from fiel.infra.replay.kept import bundle_texts, keep, prompt_texts
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
@@ -71,6 +73,13 @@ async def _key_is_there(settings: Settings, store: PostgresStore) -> None:
             where=str(file),
             hint="Put back the key file that belongs to this database",
         )
+
+
+async def _kept(database: Database, policies: GuardrailsPolicies) -> None:
+    """Keep the bundles and prompts of this process by version: what they decide can be replayed under them for ever."""
+    texts = await asyncio.to_thread(lambda: [*bundle_texts(policies.bundles), *prompt_texts(installed())])
+    async with database.system() as connection:
+        await keep(connection, texts)
 
 
 def limits(settings: Settings) -> Limits:
@@ -238,6 +247,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         kind = ChainedStore if settings.chain == "release" else PostgresStore
         store = kind(ledger.system, ledger.single)
         await _key_is_there(settings, store)
+        await _kept(database, policies)
         recorder = LedgerRecorder(
             store,
             cipher(settings),
@@ -269,7 +279,9 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         )
         threads = _Threads(settings, services, database, owner_url(settings))
         stack.push_async_callback(threads.close)
-        reloader = Reloader(settings.policies, policies, noting(database)) if settings.policies else None
+        reloader = (
+            Reloader(settings.policies, policies, noting(database, settings.policies)) if settings.policies else None
+        )
         house = House(settings, corpus, services, recorder, policies, reloader, build(services), threads, loading)
         if settings.mlflow_url:
             await stack.enter_async_context(_shipping(house.shipper(settings.mlflow_url)))

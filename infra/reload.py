@@ -16,7 +16,8 @@ from typing import Any
 
 from fiel.infra.database.connect import Database
 from fiel.infra.ledger.acts import Act, record
-from fiel.policies.bundle import BUNDLE_FILES, PolicyBundle, load_bundles
+from fiel.infra.replay.kept import bundle_texts, keep
+from fiel.policies.bundle import BUNDLE_FILES, PolicyBundle, load_bundles, read_bundles
 from fiel.policies.evaluate import GuardrailsPolicies
 from fiel.tools.errors import FielError, Unavailable
 from fiel.tools.principal import Principal
@@ -167,11 +168,13 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, di
     }
 
 
-def noting(database: Database) -> Note:
-    """Records a change in the ledger, in a transaction of its own."""
+def noting(database: Database, folder: str) -> Note:
+    """Records a change in the ledger, in a transaction of its own, and keeps the new bundles beside."""
 
     async def note(principal: Principal, changed: Mapping[str, Any]) -> None:
+        texts = await asyncio.to_thread(lambda: bundle_texts(read_bundles(folder)))
         async with database.acting(principal) as connection:
+            await keep(connection, texts)
             await record(connection, Act(principal, "policy_change", "bundles", {"changed": dict(changed)}))
 
     return note

@@ -7,6 +7,12 @@ from fiel.nodes.prompts import Prompts
 from fiel.tools.errors import UsageError
 
 
+def installed() -> list[Prompts]:
+    """Every version of the prompts that there is."""
+    folder = files("fiel.graphs.answer").joinpath("prompts")
+    return [prompts(item.name) for item in folder.iterdir() if item.is_dir() and item.name.isidentifier()]
+
+
 @lru_cache(maxsize=32)
 def prompts(name: str) -> Prompts:
     """The prompts of version `name`. Raises UsageError where there is no such version."""

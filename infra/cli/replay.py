@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--option", "given", multiple=True, metavar="K=V", help="Under another option of the graph.")
 @click.option("--again", multiple=True, metavar="KIND", help="Ask anew: embed, search, rerank, chat, judge, guard.")
 @click.option("--live/--no-live", default=True, help="Ask models and index for what the record does not hold.")
+@click.option("--then", is_flag=True, help="Under the bundle and the prompts of then, as they are kept.")
 @click.option("--since", metavar="TIME", help="Every run since then: 2026-01-31, 2026-01-31T12:00+01:00, or 7d.")
 @click.option("--until", metavar="TIME", help="Every run before then.")
 @click.option("--collection", default="", metavar="C", help="Of these runs, those over this collection.")
@@ -37,6 +38,7 @@ async def replay(
     given: tuple[str, ...],
     again: tuple[str, ...],
     live: bool,
+    then: bool,
     as_json: bool,
     **many: Any,
 ) -> Result:
@@ -50,7 +52,7 @@ async def replay(
 
     named = {"policy": policy, "prompt": prompt, "chat": chat}
     options = {name: value for name, value in named.items() if value is not None} | options_given(given)
-    change = Change(options, frozenset(again), live)
+    change = Change(options, frozenset(again), live, then)
     if run is not None:
         if any(many[name] for name in ("since", "until", "collection", "report")):
             raise UsageError("give one run or a stretch of time, not both", where="RUN")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.replay.change import Change
+from fiel.infra.replay.kept import Kept
 from fiel.infra.replay.many import Progress, Stretch, many, runs_in
 from fiel.infra.replay.replays import Replays
 from fiel.infra.replay.sight import sight_of
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 def replays_of(house: "House") -> Replays:
     """Replays over the ledger of `house`, with its models, bundles and prompts."""
     recorder = house.recorder
-    return Replays(recorder.store, recorder.keys, Stage(house.services), sight_of(house.corpus.database))
+    return Replays(
+        recorder.store,
+        recorder.keys,
+        Stage(house.services),
+        sight_of(house.corpus.database),
+        Kept(house.corpus.database),
+    )
 
 
 async def replayed(house: "House", by: Principal, run: str, change: Change) -> dict[str, Any]:

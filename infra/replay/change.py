@@ -18,6 +18,8 @@ class Change:
     """Kinds of `KINDS` that are asked anew, such as `search` to see the documents of now."""
     live: bool = True
     """Whether models and the index may be asked for what the record does not hold."""
+    then: bool = False
+    """Under the bundle and the prompts of then, which are kept, in place of those installed; for strict replays."""
 
     @property
     def strict(self) -> bool:
@@ -25,7 +27,8 @@ class Change:
 
     def plain(self) -> dict[str, Any]:
         """The change as canonical data."""
-        return {**self.options, **({"again": sorted(self.again)} if self.again else {})}
+        then: dict[str, Any] = {"then": True} if self.then else {}
+        return {**self.options, **then, **({"again": sorted(self.again)} if self.again else {})}
 
 
 UNCHANGED = Change()

@@ -7,10 +7,11 @@ from fiel.graphs.answer.options import Options, forbidden
 from fiel.infra.ledger.store import Store
 from fiel.infra.ledger.subjects import Keys
 from fiel.infra.replay.change import KINDS, UNCHANGED, Change
+from fiel.infra.replay.kept import Kept
 from fiel.infra.replay.masks import Sight, masked
 from fiel.infra.replay.record import Record, load
 from fiel.infra.replay.stage import Stage
-from fiel.infra.replay.walk import Walked, strict
+from fiel.infra.replay.walk import Own, Walked, strict
 from fiel.infra.replay.whatif import Replayed, counterfactual
 from fiel.infra.telemetry.trace import RunNotFound
 from fiel.tools.errors import NotPermitted, UsageError
@@ -26,6 +27,8 @@ class Replays:
     stage: Stage
     sight: Sight
     """Which documents somebody may read now."""
+    kept: Kept | None = None
+    """Where bundles and prompts of then are found."""
 
     async def one(self, principal: Principal, run: str, change: Change = UNCHANGED) -> dict[str, Any]:
         """Replay a run of the caller's tenant, as that caller may see it.
@@ -45,16 +48,23 @@ class Replays:
     async def of(self, principal: Principal, record: Record, change: Change) -> dict[str, Any]:
         """Replay `record`, for a caller and a change that were checked. Raises as `one` does."""
         if change.strict:
-            found: Walked = await strict(record, self.stage)
+            found: Walked = await strict(record, self.stage, await self._own(record) if change.then else None)
         else:
             found = await counterfactual(record, self.stage, change)
         value = shaped(record, found, change)
         return await masked(self.sight, principal, record, found, value)
 
+    async def _own(self, record: Record) -> Own:
+        if self.kept is None:
+            raise UsageError("nothing of then is kept here", where="then")
+        return Own(await self.kept.bundles(record), await self.kept.prompts(record))
+
     def check(self, principal: Principal, change: Change) -> None:
         """Whether this caller may ask for this change. Raises NotPermitted, UsageError."""
         if not principal.may("administrator", "auditor"):
             raise NotPermitted("replays are for administrators and auditors", where="replay")
+        if change.then and not change.strict:
+            raise UsageError("a replay with what was then changes nothing else", where="then")
         if unknown := sorted(change.again - set(KINDS)):
             raise UsageError(
                 f"{unknown[0]!r} cannot be asked again", where="again", hint=f"There are: {', '.join(KINDS)}"

@@ -5,6 +5,7 @@ its middle is walked like any other. Each next hop is what the graph's own branc
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from fiel.infra.replay.record import Record
 from fiel.infra.replay.rehearse import Rehearsal, opened, rehearsing
 from fiel.infra.replay.served import Missing, Source
 from fiel.infra.replay.stage import Stage
+from fiel.nodes.prompts import Prompts
+from fiel.tools.errors import FielError
 
 CUT = ("cancelled", "error", "withheld")
 """Hops that were cut off from outside: nothing in the record says when, so a replay ends before them."""
@@ -56,11 +59,20 @@ class Left:
     value: Callable[[str], Any]
 
 
-async def strict(record: Record, stage: Stage) -> Walked:
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A run's own bundles, by name, and its own prompts, where it is replayed under those of then."""
+
+    bundles: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Prompts | None = None
+
+
+async def strict(record: Record, stage: Stage, own: Own | None = None) -> Walked:
     """Replay `record` with every effect from it.
 
-    Bundles, prompts, thresholds and the detection of language are those that are installed.
+    Thresholds and the detection of language are those that are installed, and so are bundles and prompts without `own`.
     """
+    templates = own.prompts if own is not None else None
     source = Source(record)
     one = Rehearsal(
         record,
@@ -70,10 +82,12 @@ async def strict(record: Record, stage: Stage) -> Walked:
         live=False,
         run=opened(record, record.options),
         name=record.row.run,
-        prompts=stage.prompts,
-        bundles={},
+        prompts=stage.prompts if templates is None else lambda name: templates,
+        bundles=own.bundles if own is not None else {},
     )
     walk = _Walk(stage, one, source)
+    if own is None:
+        walk.found.notes += _changed(record, stage)
     with rehearsing(one):
         await walk.through()
     return walk.found
@@ -83,6 +97,20 @@ def code_note(record: Record) -> list[str]:
     """Says so where the run is one of another version of the code."""
     then = record.versions.get("graph", code_version())
     return [] if then == code_version() else [f"the code was {then}, it is {code_version()} now"]
+
+
+def _changed(record: Record, stage: Stage) -> list[str]:
+    """Says so where the prompts or the bundle that the options name are others now."""
+    then, named = record.versions, []
+    with suppress(FielError):  # there is none of that name now: the replay says where that shows
+        if then.get("prompt", "") not in ("", stage.prompts(record.options.prompt).version):
+            named.append("the prompts are others now")
+    with suppress(FielError):
+        bundle = stage.installed.policies.bundle(record.options.policy)
+        variant = stage.installed.policies.variant(bundle, record.options.collection, record.principal.roles)
+        if then.get("policy", "") not in ("", bundle.version, variant.version):
+            named.append("the policy bundle is another now")
+    return [f"{one}; --then replays with those of then" for one in named]
 
 
 class _Walk:

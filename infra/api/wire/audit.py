@@ -94,12 +94,13 @@ class ReplayAsk(Wire):
     again: Annotated[list[Name], Field(max_length=20)] = Field(default_factory=list)
     """Kinds of effects that are asked anew although the record has them."""
     live: bool = True
+    then: bool = False
     """Whether models and the index may be asked for what the record does not hold."""
 
     def change(self) -> Change:
         named = {"policy": self.policy, "prompt": self.prompt, "chat": self.chat}
         options = {name: value for name, value in named.items() if value is not None}
-        return Change({**self.options, **options}, frozenset(self.again), self.live)
+        return Change({**self.options, **options}, frozenset(self.again), self.live, self.then)
 
 
 def micros(at: datetime | None) -> int:
