@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from fiel.graphs.answer.options import Options, digest
-from fiel.infra.ledger.chain import START, Point, Unfolded, broken, unfold
+from fiel.infra.ledger.chain import FORMAT, START, Point, Unfolded, broken, unfold
 from fiel.infra.ledger.frames import unpack
 from fiel.infra.ledger.past import MAX_LINKS
 from fiel.infra.ledger.store import RunRow, Store
@@ -97,6 +97,10 @@ async def load(store: Store, keys: Keys, run: str) -> Record:
     origin = await _origin(store, row)
     if not sealed or broken(sealed, origin.hash.hex()) is not None:
         raise NotReplayable("the chain of this run's entries is broken or empty", where=f"run {name}")
+    other = next((v for one in sealed if (v := orjson.loads(one.body)["v"]) != FORMAT), None)
+    if other is not None:
+        hint = "Replay it with the version of fiel that recorded it"
+        raise NotReplayable(f"the entries have form {other}, and this code reads form {FORMAT}", where=name, hint=hint)
     contents: dict[str, bytes] = {}
     key: DataKey | None = None
     for owner in (row.run, *origin.lineage):

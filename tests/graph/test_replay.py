@@ -5,9 +5,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from fiel.graphs.answer.options import Options
+from fiel.infra.ledger.chain import seal
 from fiel.infra.replay import record as records
 from fiel.infra.replay.change import UNCHANGED, Change
 from fiel.infra.replay.replays import Replays
@@ -192,6 +194,16 @@ async def test_a_broken_chain_is_not_replayed(recorded: House) -> None:
     await recorded.ask(run=run)
     del recorded.store.sealed[run][1]
     with pytest.raises(records.NotReplayable):
+        await again(recorded, run)
+
+
+async def test_a_run_of_another_form_is_named_and_not_replayed(recorded: House) -> None:
+    run = str(uuid.uuid4())
+    await recorded.ask(run=run)
+    (first, *_) = recorded.store.sealed[run]
+    body = {**orjson.loads(first.body), "v": 2}
+    recorded.store.sealed[run] = [seal(0, body)]
+    with pytest.raises(records.NotReplayable, match="form 2"):
         await again(recorded, run)
 
 
