@@ -25,7 +25,8 @@ what it wants reviewed: a person is asked about a question or an answer, not abo
 class GuardContext:
     """Blocked passages are dropped, flagged ones go to the end; a check that fails refuses the run.
 
-    Orders in a passage that stays are marked, so that no prompt shows them and no answer quotes them.
+    Orders in a passage that stays are marked, so that no prompt shows them and no answer quotes them; for them alone it
+    does not lose its place.
     """
 
     callers: Callers
@@ -53,9 +54,13 @@ class GuardContext:
         }
         if sifted.failed:
             return {**update, "passages": [], "reason": sifted.failed, "failure": "check_failed"}
+        # A passage whose orders are hidden is as good as it was; else whoever plants one could push it down.
+        suspected = sifted.flagged & {
+            span.part for verdict in sifted.verdicts for span in verdict.spans if span.kind != ORDER
+        }
         kept = [
             _marked(passages[place], place, sifted.verdicts)
-            for place in sorted(sifted.kept, key=lambda place: place in sifted.flagged)
+            for place in sorted(sifted.kept, key=lambda place: place in suspected)
         ]
         return {**update, "passages": kept, "reason": "" if kept else "context_blocked"}
 

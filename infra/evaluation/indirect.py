@@ -9,7 +9,6 @@ the built-in `extract` quotes, and only the whole graph is measured.
 
 import argparse
 import asyncio
-import random
 import sys
 import uuid
 from collections import Counter
@@ -37,7 +36,7 @@ from fiel.infra.evaluation.planted import (
     paragraphs,
     plantings,
 )
-from fiel.infra.evaluation.statistics import Figure, share
+from fiel.infra.evaluation.statistics import Figure, share, wilson
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.store import MemoryStore
@@ -217,16 +216,15 @@ def figures(results: Sequence[Result], clean: Sequence[bool]) -> dict[str, Figur
     return found
 
 
-def fall(pairs: Sequence[tuple[bool, bool]], draws: int = 1000) -> Figure:
-    """By which share successes fall from the first of each pair to the second; percentile bootstrap over pairs."""
-    source = random.Random(1)  # noqa: S311  (a bootstrap, no secret)
+def fall(pairs: Sequence[tuple[bool, bool]]) -> Figure:
+    """By which share successes fall from the first of each pair to the second; `n` is how many there were at first.
 
-    def value(some: Sequence[tuple[bool, bool]]) -> float:
-        before = sum(first for first, _ in some)
-        return 1.0 - sum(second for _, second in some) / before if before else 0.0
-
-    drawn = sorted(value(source.choices(pairs, k=len(pairs))) for _ in range(draws))
-    return Figure(value(pairs), drawn[int(0.025 * draws)], drawn[int(0.975 * draws)], len(pairs))
+    Wilson's interval for the share that is left. Where more are left than there were, nothing fell.
+    """
+    before = sum(first for first, _ in pairs)
+    after = min(before, sum(second for _, second in pairs))
+    low, high = wilson(after, before)
+    return Figure(1.0 - after / before, 1.0 - high, 1.0 - low, before)
 
 
 async def run(given: argparse.Namespace) -> dict[str, Any]:

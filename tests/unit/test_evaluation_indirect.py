@@ -63,7 +63,8 @@ def test_holds_ignores_case_spaces_and_the_last_mark() -> None:
 def test_the_fall_is_paired_and_has_an_interval() -> None:
     figure = indirect.fall([(True, False)] * 18 + [(True, True)] * 2 + [(False, False)] * 20)
     assert figure.value == pytest.approx(0.9) and figure.low < 0.9 < figure.high
-    assert indirect.fall([(True, False)] * 9).value == 1.0
+    nothing_left = indirect.fall([(True, False)] * 9 + [(False, False)] * 9)
+    assert (nothing_left.value, nothing_left.n) == (1.0, 9) and nothing_left.low < 0.75
 
 
 def test_missing_data_say_what_to_do(tmp_path: Path) -> None:
