@@ -6,7 +6,7 @@
 -- every collection and caller because the statement itself chooses by the number of visible chunks, and because without
 -- sequential scans each step has one index to go by. The iterative scan goes on until enough rows pass the filters.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-    set_config('jit', 'off', true), set_config('hnsw.ef_search', '64', true),
+    set_config('jit', 'off', true), set_config('hnsw.ef_search', '128', true),
     set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.max_scan_tuples', '40000', true),
     set_config('max_parallel_workers_per_gather', '0', true)
 
