@@ -32,6 +32,14 @@ class Claims:
         kept = frozenset[Role](role for role in ROLES if role in (row["kept"] or ()))
         return Principal(who.tenant, who.id, who.groups | frozenset(row["member"]), who.roles | kept)
 
+    async def now(self, who: Principal) -> Principal:
+        """`who` with what their newest token said and what is kept for them; as they are where no token was noted."""
+        ((row,),) = await self._database.read(who, [(self._own, ())])
+        if row["issued"] is None:
+            return who
+        kept = frozenset[Role](role for role in ROLES if role in {*(row["kept"] or ()), *row["roles"]})
+        return Principal(who.tenant, who.id, frozenset(row["groups"]) | frozenset(row["member"]), kept)
+
     async def _note(self, who: Principal, issued: int, said: Said) -> None:
         """Write down what is said now, and an act for each difference. Two requests at once write one."""
         async with self._database.acting(who) as connection:

@@ -12,7 +12,8 @@ from fiel.infra.runs.deadlines import Due
 from fiel.infra.runs.expiry import Expiry
 from fiel.infra.runs.names import new_id
 from fiel.infra.runs.reviewing import Reviewing
-from fiel.infra.runs.spec import Asker, Basis, asker, spec_of
+from fiel.infra.runs.rights import Now
+from fiel.infra.runs.spec import Basis, asker, spec_of
 from fiel.tools.errors import FielError
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ EXPIRY = 30.0
 LINEAGE = 1.0
 """Seconds between looks."""
 
-Lives = Callable[[Asker], Awaitable[bool]]
-"""Whether what somebody once came in with has not been revoked since."""
-
 
 class Chores:
     """What an engine does by the clock."""
@@ -37,7 +35,7 @@ class Chores:
         assistants: Assistants,
         crons: Crons,
         expiry: Expiry,
-        lives: Lives,
+        rights: Now,
         reviewing: Reviewing,
         sealing: Sealing,
         others: Sequence[Callable[[], Awaitable[int]]] = (),
@@ -48,7 +46,7 @@ class Chores:
         self._assistants = assistants
         self._crons = crons
         self._expiry = expiry
-        self._lives = lives
+        self._rights = rights
         self._reviewing = reviewing
         self.sealing = sealing
         self._others = others
@@ -94,8 +92,8 @@ class Chores:
 
     async def _make(self, firing: Firing) -> None:
         cron, owner = firing.cron, firing.owner
-        who = asker({"tenant": owner.tenant, "id": owner.id, **cron.asker})
-        if not await self._lives(who):
+        who = await self._rights(asker({"tenant": owner.tenant, "id": owner.id, **cron.asker}))
+        if who is None:
             _LOG.warning("a cron's owner has no right any more", extra={"cron": str(cron.cron_id)})
             return
         found = await self._assistants.resolve(firing.connection, owner, str(cron.assistant_id))

@@ -4,7 +4,6 @@ import base64
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.database.connect import Database
 from fiel.infra.erasure import retention
 from fiel.infra.erasure.erase import resume
@@ -25,8 +24,8 @@ from fiel.infra.runs.engine import Bounds, Engine
 from fiel.infra.runs.expiry import Expiry
 from fiel.infra.runs.items import Items
 from fiel.infra.runs.reviewing import Reviewing, rules
+from fiel.infra.runs.rights import Rights
 from fiel.infra.runs.sealed import Sealer
-from fiel.infra.runs.spec import Asker
 from fiel.infra.runs.threads import Threads
 from fiel.infra.runs.webhooks import Hooks
 from fiel.infra.settings import Settings
@@ -41,15 +40,11 @@ def engine(
     allowed = [entry.strip().lower() for entry in settings.webhook_hosts.split(",") if entry.strip()]
     hooks = Hooks(partial(_secret, settings), allowed)
     sealer = Sealer(cipher)
-    made = Engine(database, host, sealer, bounds or Bounds(slots=settings.runs or 64), hooks)
-    assistants, tokens = Assistants(database, host), Tokens(database)
-
-    async def lives(who: Asker) -> bool:
-        return who.kind != "token" or await tokens.lives(who.credential)
-
+    rights, assistants = Rights(database).now, Assistants(database, host)
+    made = Engine(database, host, sealer, bounds or Bounds(slots=settings.runs or 64), hooks, rights)
     threads = Threads(database, host, sealer, made.stop_thread)
     expiry = Expiry(Deadlines(database), threads, Items(database, sealer))
-    reviewing = Reviewing(made.runs, sealer, rules(settings), lives)
+    reviewing = Reviewing(made.runs, sealer, rules(settings), rights)
     kept = places(settings.heads, settings.folder, settings.heads_roots)
     sealing = Sealing(database.system, _signer(settings), kept)
     keys, told = SubjectKeys(database.system, cipher), bool(settings.openlineage_url)
@@ -59,7 +54,7 @@ def engine(
     crons = Crons(database, assistants, sealer)
     keeping = Retention(database, retention.rules(settings.retention))
     others: list[Callable[[], Awaitable[int]]] = [partial(resume, database), keeping.look]
-    made.chores = Chores(made, assistants, crons, expiry, lives, reviewing, sealing, others, following)
+    made.chores = Chores(made, assistants, crons, expiry, rights, reviewing, sealing, others, following)
     return made
 
 

@@ -22,6 +22,7 @@ from fiel.infra.runs.lease import Lease
 from fiel.infra.runs.names import new_id
 from fiel.infra.runs.outcome import Outcome, told
 from fiel.infra.runs.queue import Queue
+from fiel.infra.runs.rights import Now
 from fiel.infra.runs.runs import Run, Runs, absent
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.runs.spec import UNFINISHED, Action, Asker, Spec
@@ -62,7 +63,10 @@ class Engine:
         sealer: Sealer,
         bounds: Bounds | None = None,
         hooks: Hooks | None = None,
+        rights: Now | None = None,
     ) -> None:
+        """`rights`: what who asked may do when a run begins that has waited; without it, what they might then."""
+        self.rights = rights
         self.bounds = bounds or Bounds()
         self.queue = Queue(database.url)
         self.runs = Runs(database, sealer, self.queue)

@@ -14,10 +14,11 @@ from fiel.infra.runs.errors import BadRequest, Conflict, NotFound
 from fiel.infra.runs.names import new_id, place
 from fiel.infra.runs.pages import Page, Window, cut, parameters
 from fiel.infra.runs.reviews import STATUS
+from fiel.infra.runs.rights import Now
 from fiel.infra.runs.rows import Connection, Row, fetch, one, run
 from fiel.infra.runs.runs import Run, Runs, thread_key
 from fiel.infra.runs.sealed import Sealer
-from fiel.infra.runs.spec import Asker, Spec
+from fiel.infra.runs.spec import Spec
 from fiel.infra.settings import Settings
 from fiel.tools.errors import FielError, NotPermitted, SettingsError
 from fiel.tools.principal import ROLES, Principal, Role
@@ -28,7 +29,6 @@ _LOG = logging.getLogger("fiel.runs")
 NEWER = 50
 """Newest runs of a thread among which a question is looked for that came after the one that waits."""
 
-Lives = Callable[[Asker], Awaitable[bool]]
 Readable = Callable[[Principal, str], Awaitable[bool]]
 """Whether a reviewer may read anything of a collection."""
 
@@ -97,14 +97,12 @@ def rules(settings: Settings) -> Rules:
 class Reviewing:
     """The reviews of a database. Every method may raise DatabaseUnavailable and KeyUnavailable."""
 
-    def __init__(
-        self, runs: Runs, sealer: Sealer, rules: Rules, lives: Lives, readable: Readable | None = None
-    ) -> None:
+    def __init__(self, runs: Runs, sealer: Sealer, rules: Rules, rights: Now, readable: Readable | None = None) -> None:
         self._runs = runs
         self._database: Database = runs.database
         self._sealer = sealer
         self._rules = rules
-        self._lives = lives
+        self._rights = rights
         self._readable = readable
         self._sql = load(__package__, "reviews.sql")
 
@@ -218,9 +216,10 @@ class Reviewing:
         waits = await self._waits(connection, found)
         if waits is None:
             raise Conflict("nobody waits for this any more", where="decision", hint="The thread has gone on")
-        if not await self._lives(waits.asker):
+        who = await self._rights(waits.asker)
+        if who is None:
             raise Conflict("who asked has no right any more", where="decision")
-        return await self._resume(connection, found, waits)
+        return await self._resume(connection, found, replace(waits, asker=who))
 
     async def _waits(self, connection: Connection, found: Waiting) -> Run | None:
         """The run that waits; None where it is gone, or something new was asked on its thread."""

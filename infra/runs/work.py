@@ -7,10 +7,12 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import orjson
 
+from fiel.infra.callers import NotAuthenticated
 from fiel.infra.hosts.port import GraphHost, HostEnd, HostEvent, HostGone, RunOrder, StateQuery
 from fiel.infra.ledger.attempts import MOST
 from fiel.infra.runs.events import Feed
@@ -18,12 +20,15 @@ from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.outcome import Outcome, failed, shown, values_of
 from fiel.infra.runs.protocol import Protocol, speaks
 from fiel.infra.runs.runs import Ending, Run
+from fiel.infra.runs.spec import Asker
 from fiel.tools.errors import DatabaseUnavailable, FielError
 
 if TYPE_CHECKING:
     from fiel.infra.runs.engine import Engine
 
 _LOG = logging.getLogger("fiel.runs")
+WAITED = 2.0
+"""Seconds after which a run that begins has waited: the rights of who asked may have changed since."""
 FORGET = 0.02
 """Share of runs after which their owner's old events are removed."""
 Reason = Literal["interrupt", "rollback", "hand_back", "abandon"]
@@ -142,6 +147,16 @@ class Worker:
                 await self._engine.journal.add(feed, name, data)
         raise HostGone("the graph ended without an end")
 
+    async def _asker(self, run: Run) -> Asker:
+        """Who asked; where the run has waited, or begins again, with the rights of now. Raises NotAuthenticated."""
+        waited = (datetime.now(UTC) - run.created_at).total_seconds()
+        if self._engine.rights is None or (run.attempt <= 1 and waited < WAITED):
+            return run.asker
+        who = await self._engine.rights(run.asker)
+        if who is None:
+            raise NotAuthenticated("who asked has no right any more")
+        return who
+
     async def _order(self, run: Run) -> RunOrder | HostEnd:
         """What the host is asked for; a later attempt goes on from where the earlier one came to, if it came to any."""
         spec, goes_on = run.spec, False
@@ -155,7 +170,7 @@ class Worker:
             graph_id=spec.graph_id,
             run_id=str(run.run_id),
             thread=thread_ref(run.principal, spec.thread_id),
-            caller=run.asker,
+            caller=await self._asker(run),
             input=None if goes_on else spec.input,
             command=None if goes_on else spec.command,
             config=spec.config,

@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from fiel.infra.ledger.acts import acts
+from fiel.infra.runs.rights import Rights
+from fiel.infra.runs.spec import Asker
 from fiel.infra.settings import Settings
 from fiel.tools.principal import Principal, local_administrator
 from tests.api.conftest import Server, serving
@@ -89,6 +91,24 @@ async def test_a_token_has_each_time_what_its_user_has(whoami: Server, boss: htt
         ("user_change", "ana", ["curator", "auditor"]),
         ("user_change", "ana", ["reader"]),
     ]
+
+
+async def test_who_asked_earlier_has_the_rights_of_now(server: Server, boss: httpx.AsyncClient, tenant: str) -> None:
+    await boss.put("/groups/finance", json={})
+    await boss.put("/users/ana", json={"groups": ["finance"]})
+    tokens, rights = server.service.authenticator.tokens, Rights(server.service.database)
+    holder = Principal(tenant, "ana", frozenset({"extra"}))
+    _, made = await tokens.create(local_administrator(tenant), holder)
+    then = Principal(tenant, "ana", frozenset({"extra", "finance"}), frozenset({"reader"}))
+    asker = Asker(then, {}, made.id, "token")
+    assert await rights.now(asker) == asker
+    await boss.put("/groups/finance", json={"remove": ["ana"]})
+    now = await rights.now(asker)
+    assert now is not None
+    assert now.principal == Principal(tenant, "ana", frozenset({"extra"}), frozenset({"reader"}))
+    assert await rights.now(dataclasses.replace(asker, principal=Principal(tenant, "bob"))) is None
+    await tokens.revoke(local_administrator(tenant), made.id)
+    assert await rights.now(asker) is None
 
 
 async def test_what_changes_nothing_is_no_act(server: Server, boss: httpx.AsyncClient, tenant: str) -> None:

@@ -82,6 +82,12 @@ class Tokens:
         id, tenant, name, groups, roles = row
         return Found(id, Principal(tenant, name, frozenset(groups), _known(roles)))
 
+    async def now(self, id: str) -> Principal | None:
+        """Whom the token of this id speaks for at this moment; None where it may not be used any more."""
+        async with self._database.single() as connection:
+            row = await (await connection.execute(self._sql["now"], (uuid.UUID(id),), prepare=True)).fetchone()
+        return None if row is None else Principal(row[0], row[1], frozenset(row[2]), _known(row[3]))
+
     async def lives(self, id: str) -> bool:
         """Whether the token of this id may still be used."""
         async with self._database.single() as connection:

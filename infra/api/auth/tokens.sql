@@ -1,6 +1,9 @@
 -- name: find
 SELECT id::text, tenant, principal, groups, roles FROM fiel.token_of(%s)
 
+-- name: now
+SELECT tenant, principal, groups, roles FROM fiel.token_now(%s)
+
 -- name: lives
 SELECT fiel.token_lives(%s)
 

@@ -7,8 +7,8 @@ from fiel.infra.runs.crons import Crons
 from fiel.infra.runs.feedback import Feedback
 from fiel.infra.runs.items import Items
 from fiel.infra.runs.reviewing import Reviewing, rules
+from fiel.infra.runs.rights import Rights
 from fiel.infra.runs.sealed import Sealer
-from fiel.infra.runs.spec import Asker
 from fiel.infra.runs.states import States
 from fiel.infra.runs.threads import Threads
 from fiel.infra.telemetry.show import Shown
@@ -46,10 +46,7 @@ def feedback_of(service: Service) -> Feedback:
 
 
 def reviewing_of(service: Service) -> Reviewing:
-    tokens, house = service.authenticator.tokens, service.house
-
-    async def lives(who: Asker) -> bool:
-        return who.kind != "token" or await tokens.lives(who.credential)
+    house = service.house
 
     async def readable(reviewer: Principal, collection: str) -> bool:
         if house is None:
@@ -60,4 +57,6 @@ def reviewing_of(service: Service) -> Reviewing:
             return False
         return True
 
-    return Reviewing(service.engine.runs, Sealer(service.cipher), rules(service.settings), lives, readable)
+    return Reviewing(
+        service.engine.runs, Sealer(service.cipher), rules(service.settings), Rights(service.database).now, readable
+    )
