@@ -7,10 +7,11 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, canary
+from fiel.nodes.base import State, Update
 from fiel.nodes.cite import cited
 from fiel.nodes.prompts import Prompts
 from fiel.nodes.spending import TOO_COSTLY, within
+from fiel.nodes.turns import mark_of
 from fiel.nodes.windows import WINDOW, going_on, shown, window_of
 from fiel.tools.canonical import digest_trusted
 from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Turn, Usage
@@ -36,7 +37,7 @@ class Generate:
         run = self.recorder.run_of(runtime, config)
         options = runtime.context
         prompt = self.prompts(options.prompt).answer(
-            state["standalone"], state["passages"], state["language"], canary(run)
+            state["standalone"], state["passages"], state["language"], mark_of(state, run)
         )
         request = ChatRequest(
             turns=(Turn("system", prompt.system), Turn("user", prompt.user)),

@@ -8,10 +8,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from fiel.nodes import names
-from fiel.nodes.base import State, Update, bundle_of, canary, due, found, plain
+from fiel.nodes.base import State, Update, bundle_of, due, found, plain
 from fiel.nodes.cite import Composed, compose
 from fiel.nodes.moderate import moderated
 from fiel.nodes.prompts import Prompts
+from fiel.nodes.turns import mark_of
 from fiel.nodes.windows import going_on, shown, shown_content, window_of
 from fiel.policies.types import HELD, Bundle, Decision, Policies
 from fiel.policies.windows import opened
@@ -50,7 +51,7 @@ class GuardOutput:
             "question": state["question"],
             "language": state["language"],
             "prompt": self.prompts(runtime.context.prompt).secret,
-            "canary": canary(run),
+            "canary": mark_of(state, run),
             "passages": [passage["text"] for passage in state["passages"]],
             **names.fact(bundle, known),
         }

@@ -7,10 +7,11 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from fiel.nodes.base import State, Update, bundle_of, canary
+from fiel.nodes.base import State, Update, bundle_of
 from fiel.nodes.follow_up import stand_alone
 from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
+from fiel.nodes.turns import mark_of
 from fiel.nodes.windows import WINDOW, shown, window_of
 from fiel.policies.types import HELD, Policies, Stage
 from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
@@ -51,7 +52,7 @@ class Rewrite:
             return {"standalone": alone, "queries": [] if state["attempt"] else [alone]}
         if not earlier and not state["attempt"]:
             return {"standalone": state["question"], "queries": [state["question"]]}
-        mark = canary(self.recorder.run_of(runtime, config))
+        mark = mark_of(state, self.recorder.run_of(runtime, config))
         return await self._written(chat, state, runtime, earlier, mark)
 
     async def _written(

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from fiel.nodes.base import State, asked, said, text_of
+from fiel.nodes.base import State, asked, canary, said, text_of
 from fiel.tools.canonical import digest_trusted
 
 KEPT = 20
@@ -61,6 +61,12 @@ def closed(state: State, run: str, answer: str, outcome: str, reason: str) -> li
         reason=reason,
     )  # fmt: skip
     return [*turns[:-1], done]
+
+
+def mark_of(state: State, run: str) -> str:
+    """The canary of this turn: that of the run which opened it, also in a run that goes on from there."""
+    turns = turns_of(state)
+    return canary(turns[-1]["run"] if turns else run)
 
 
 def turns_of(state: State) -> list[Turn]:

@@ -33,6 +33,12 @@ class KeyUnavailable(FielError):
     exit_status = 3
 
 
+class ContentAltered(KeyUnavailable):
+    """The key is there and what it opens is not what it sealed."""
+
+    code = "content_altered"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """An AES-256 key and its public name."""
@@ -186,4 +192,4 @@ class Cipher:
         try:
             return self._zstd.expand(self._ciphers[key].decrypt(blob[:12], blob[12:], f"{purpose}:{run}".encode()))
         except InvalidTag as error:
-            raise KeyUnavailable("the contents were altered, or belong to another run", where=f"run {run}") from error
+            raise ContentAltered("the contents were altered, or belong to another run", where=f"run {run}") from error

@@ -19,6 +19,8 @@ from tests.api.conftest import Server, serving
 from tests.api.test_auth import tell_caller
 from tests.conftest import Urls
 
+pytestmark = pytest.mark.slow
+
 OFFICIAL = """
     from langgraph_sdk import Auth
     auth = Auth()

@@ -36,7 +36,7 @@ from tests.hosts_support import DEVELOPER, READER, named, new_thread, order, que
 SMALL = Path(__file__).parents[1] / "projects" / "small" / "langgraph.json"
 KEY = key_of(b"k" * 32)
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 class Stores:

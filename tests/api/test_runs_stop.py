@@ -14,6 +14,8 @@ from tests.api.conftest import MakeClient, Server
 from tests.api.graphs import PlainHost
 from tests.conftest import Urls
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def host(database_urls: Urls) -> AsyncIterator[PlainHost]:

@@ -18,6 +18,8 @@ from tests.api.conftest import MakeClient, Server
 from tests.api.graphs import PlainHost, plain_host
 from tests.conftest import Urls
 
+pytestmark = pytest.mark.slow
+
 SECRET = "not-a-secret"
 
 

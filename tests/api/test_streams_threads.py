@@ -15,6 +15,8 @@ from tests.api.graphs import PlainHost
 from tests.api.slow import slow_host
 from tests.conftest import Urls
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def host(database_urls: Urls) -> AsyncIterator[PlainHost]:

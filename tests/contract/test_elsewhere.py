@@ -23,6 +23,8 @@ from fiel.tools.errors import SettingsError
 from tests.conftest import Postgres, Urls
 from tests.contract.test_ledger_audit import ADMIN, TABLES, fill, flush, tamper
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("file", "database", "objects", "timestamps")
 EXTENSIONS = """
 [tsa]

@@ -94,6 +94,7 @@ async def test_scores_are_chances_of_known_categories(kind: str) -> None:
         assert (await guard.assess("What?", "An answer.")).scores or not guard.reads_answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "heads"])
 @pytest.mark.parametrize("behaviour", [drop, hang, raw(b"{}"), raw(b"not json"), raw(b"", "500 Oh")])
 async def test_an_endpoint_that_fails_is_a_model_that_is_unavailable(kind: str, behaviour: Any) -> None:
@@ -129,6 +130,7 @@ def test_llama_guard_is_read_strictly(text: str) -> None:
         read(text, "here")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_no_text_but_an_answer_is_one(text: str) -> None:
     try:

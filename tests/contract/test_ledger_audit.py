@@ -104,6 +104,7 @@ CHANGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "column"), [(table, column) for table in TABLES for column in COLUMNS[table]])
 async def test_a_change_in_any_column_is_found(
     table: str, column: str, database: Database, database_urls: Urls, settings: Settings
@@ -125,6 +126,7 @@ async def test_a_change_in_any_column_is_found(
     assert all(one["what"] and one["tenant"] == "acme" for one in value["broken"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_row_that_is_deleted_is_found(
     table: str, database: Database, database_urls: Urls, settings: Settings

@@ -235,6 +235,7 @@ async def test_two_processes_index_each_run_once_and_a_broken_record_stops_nobod
     assert sorted(run for run, *_ in await used(runs, one.document)) == sorted(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["answers", "known", "sealed"])
 async def test_among_100_000_runs_few_rows_are_read(database: Database, database_urls: Urls, query: str) -> None:
     """The plan of the query over an index as it is after months; a sequence scan would read all of it."""

@@ -114,7 +114,7 @@ async def test_both_adapters_say_the_same() -> None:
 
 
 def test_an_unknown_bundle_is_a_usage_error(policies: Policies) -> None:
-    with pytest.raises(UsageError, match="There are: default, strict"):
+    with pytest.raises(UsageError, match="There are: default, private, strict"):
         policies.bundle("lax")
 
 

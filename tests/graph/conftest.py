@@ -77,6 +77,8 @@ class Models:
     """How the model writes a text, piece by piece."""
     labels: Callable[[DraftSentence], Any] | None = None
     streams: Streams = field(default_factory=Streams)
+    takers: int = 0
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def _fault(self, name: str) -> Any:
         return await self.faults[name]() if name in self.faults else None
@@ -128,11 +130,19 @@ class Models:
         return Completion(text, Usage(10, 5, "0.000100"), sentences=(sentence,))
 
     async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
-        return await self.streams.stretch(lambda: self._pieces(request), stream, number)
+        self.takers += 1
+        self.wanted.set()
+        try:
+            return await self.streams.stretch(lambda: self._pieces(request), stream, number)
+        finally:
+            self.takers -= 1
+            if not self.takers:
+                self.wanted.clear()
 
     async def _pieces(self, request: ChatRequest) -> Pieces:
         completion = await self.complete(request)
         for piece in self.tokens(completion.text):
+            await self.wanted.wait()  # written only while somebody waits for it: the same windows on any machine
             yield piece
             await asyncio.sleep(0)
         yield completion

@@ -32,6 +32,8 @@ from tests.api.conftest import serving
 from tests.api.graphs import plain_host
 from tests.conftest import Urls
 
+pytestmark = pytest.mark.slow
+
 USERS: tuple[tuple[str, str, tuple[Role, ...]], ...] = (
     ("one", "ann", ("reader",)),
     ("one", "bob", ("administrator", "curator")),

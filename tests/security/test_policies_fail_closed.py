@@ -303,6 +303,7 @@ ALONE = """
 """
 
 
+@pytest.mark.slow
 def test_the_library_opens_no_connection_and_writes_nothing(tmp_path: Path) -> None:
     """In a process of its own whose home is empty and whose sockets are watched; importing, building and judging."""
     before = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}

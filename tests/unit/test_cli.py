@@ -122,6 +122,7 @@ def test_an_interrupted_command_says_so_and_what_is_kept(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "interrupted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["interrupted", "terminated"])
 def test_a_command_whose_shell_ignores_interrupts_can_be_stopped(tmp_path: Path, end: signal.Signals) -> None:
     # As a shell without job control starts what it puts into the background.

@@ -59,16 +59,19 @@ def score(text: str) -> float:
     return CHECK.run((text,), {}).scores[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ATTACKS)
 def test_attacks_of_the_fixed_set_are_blocked(text: str) -> None:
     assert score(text) >= BLOCK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HARMLESS)
 def test_harmless_questions_of_the_fixed_set_are_not(text: str) -> None:
     assert score(text) < BLOCK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -89,6 +92,7 @@ def test_a_disguise_does_not_help(text: str) -> None:
     assert score(text) >= BLOCK
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, len(ORDER)), st.sampled_from("\u200b\u200d\u2060\u00ad\ufeff\u202e")), max_size=9)
