@@ -7,6 +7,7 @@ order of a passage, and in nothing that the passages tell, the sentence came fro
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from fiel.policies.checks.base import Check, Found, nothing, parameter
@@ -65,9 +66,19 @@ def _apart(passages: Sequence[str]) -> tuple[frozenset[str], set[str]]:
     ordered: set[str] = set()
     told: set[str] = set()
     for text in passages:
-        for start, end, score in scored(text):
-            (ordered if score >= TASK else told).update(_words(text[start:end]))
+        commands, rest = _parted(text)
+        ordered |= commands
+        told |= rest
     return frozenset(ordered), told
+
+
+@lru_cache(maxsize=256)
+def _parted(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Words of the orders in one passage, and of the rest of it."""
+    parts: tuple[set[str], set[str]] = (set(), set())
+    for start, end, score in scored(text):
+        parts[score < TASK].update(_words(text[start:end]))
+    return frozenset(parts[0]), frozenset(parts[1])
 
 
 def _sentences(answer: str, ordered: frozenset[str], told: set[str]) -> Iterator[tuple[int, int, float]]:

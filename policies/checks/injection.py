@@ -200,11 +200,14 @@ class Injection(Check):
 
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
         spans: list[Span] = []
-        scores = tuple(self._look(index, part, spans) for index, part in enumerate(parts))
+        scores = tuple(self._look(index, Folded(part), spans) for index, part in enumerate(parts))
         return Found(scores, tuple(spans))
 
-    def _look(self, index: int, original: str, spans: list[Span]) -> float:
-        folded = Folded(original)
+    def weigh(self, folded: Folded) -> float:
+        """The score of one text that is folded already."""
+        return self._look(0, folded, [])
+
+    def _look(self, index: int, folded: Folded, spans: list[Span]) -> float:
         text = folded.text
         clear = 1.0
         for kind, body, order in _SCAN:

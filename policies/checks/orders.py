@@ -8,6 +8,7 @@ so an imperative alone is none: it has to be about the answer, the one who answe
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from fiel.policies.checks.base import Check, Found, parameter
@@ -124,16 +125,21 @@ _LONGEST = 600
 _PATTERNS = Injection()
 
 
-def scored(text: str) -> Iterator[tuple[int, int, float]]:
-    """Every sentence of `text`: start, end, and how clearly it is an order, 0 to 1; in order."""
-    for match in _SENTENCE.finditer(text):
-        start, end = _trimmed(match)
-        if start < end:
-            found = text[start:end]
-            score = _score(Folded(found[:_LONGEST]).text)
-            # The line break says that the sentence begins here.
-            told = 0.0 if score >= SURE else _PATTERNS.run((f"\n{found}",), {}).scores[0]
-            yield start, end, max(score, told if told >= _TALK else 0.0)
+@lru_cache(maxsize=1024)
+def scored(text: str) -> tuple[tuple[int, int, float], ...]:
+    """Every sentence of `text`: start, end, and how clearly it is an order, 0 to 1; in order.
+
+    Kept for a while: the same passages are looked at before they are read and when an answer is checked.
+    """
+    sentences = (_trimmed(match) for match in _SENTENCE.finditer(text))
+    return tuple((start, end, _clarity(text[start:end])) for start, end in sentences if start < end)
+
+
+def _clarity(sentence: str) -> float:
+    folded = Folded(f"\n{sentence}")  # the line break says that the sentence begins here
+    score = _score(folded.text[: _LONGEST + 1])
+    told = 0.0 if score >= SURE else _PATTERNS.weigh(folded)
+    return max(score, told if told >= _TALK else 0.0)
 
 
 def orders(text: str, least: float) -> Iterator[tuple[int, int, float]]:
