@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LINKS := build/links/fiel
 FOLDERS := docs graphs infra nodes policies tools
-MARKED := slow or faults or browser or studio
+ALONE := faults or browser or studio
+MARKED := slow or $(ALONE)
 STUDIO := .venv-studio
 STUDIO_STAMP := $(STUDIO)/.installed
 BROWSER := tests/browser
@@ -32,7 +33,8 @@ test: lint ## lint, types and all quick tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(MARKED))"
 
 test-all: $(STAMP) $(STUDIO_STAMP) $(NODE_TESTS) ## the other tests: slow ones, faults, browser, Studio (`test` has run the quick ones)
-	$(BIN)/python -m pytest -m "$(MARKED)"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not ($(ALONE))"
+	$(BIN)/python -m pytest -m "$(ALONE)"
 
 conformance: $(STAMP) $(STUDIO_STAMP) ## every check of the protocol against fiel and against `langgraph dev`, side by side
 	$(BIN)/python -m pytest -m studio tests/api/conformance

@@ -28,6 +28,20 @@ from fiel.infra.settings import Settings
 from fiel.tools.principal import Principal, Role, local_administrator
 from tests.conftest import Urls
 
+QUICK = frozenset(
+    f"test_{name}.py" for name in ("auth", "auth_gate", "hosts_own", "openai", "people", "rights", "runs", "threads")
+)
+"""What `make test` runs of this folder: who comes in, what a run is, and what clients of both protocols see first."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every other test of this folder is slow: each starts a service of its own."""
+    folder = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(folder) and item.path.name not in QUICK:
+            item.add_marker(pytest.mark.slow)
+
 
 class NoGraphs:
     """A host that serves nothing: for tests of what surrounds graphs."""

@@ -383,6 +383,7 @@ def test_catches(name: str, text: str, score: float) -> None:
         assert sorted({(span.start, span.end) for span in found.spans}) == ranges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text"), LEAVES)
 def test_leaves(name: str, text: str) -> None:
     row = ROWS[name]
@@ -402,6 +403,7 @@ def test_judges_each_part_for_itself(name: str) -> None:
     assert row.check.run((), row.facts).scores == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize(
     "text", ["", " ", "\n" * 50, "\U0001f600" * 40, "\ud800", "\x00" * 9, "ß" * 30, "ﬁﷺ" * 20, "e\u0301"]

@@ -171,6 +171,7 @@ async def test_tables_show_no_more_than_search(database: Database, chunks: list[
                 assert await count(connection, "sources") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [

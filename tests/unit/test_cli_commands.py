@@ -14,6 +14,8 @@ from psycopg_pool import PoolTimeout
 from fiel.infra.callers import TENANT
 from fiel.infra.cli.app import run
 
+pytestmark = pytest.mark.slow
+
 EMBEDDER = """
     import hashlib, re
     from langchain_core.embeddings import Embeddings
