@@ -13,6 +13,8 @@ from fiel.infra.ledger.attempts import attempt_id
 
 Graph = Pregel[Any, Any, Any, Any]
 
+STEPS = 10_007
+"""Steps of a run whose client names no limit: LangGraph's own default. LangChain's events alone would take 25."""
 _COMMANDS = frozenset({"resume", "update", "goto"})
 
 
@@ -71,6 +73,7 @@ def _config(order: RunOrder, configurable: dict[str, Any], more: Mapping[str, An
         "run_id": attempt_id(order.run_id, order.attempt),
         "metadata": metadata,
         "configurable": {**configurable, **more, **place(order.thread, order.checkpoint)},
+        "recursion_limit": STEPS,
     }
     if order.config.get("tags"):
         config["tags"] = list(order.config["tags"])
