@@ -5,6 +5,7 @@ invisible characters removed and with Cyrillic and Greek look-alikes read as the
 """
 
 import unicodedata
+from collections.abc import Sequence
 
 LOOKALIKES = dict(
     zip(
@@ -32,6 +33,14 @@ class _Table(dict[int, str]):
 
 
 _TABLE = _Table()
+
+
+def holds(text: str, hints: Sequence[str]) -> bool:
+    """Whether one of `hints` stands in `text`: what a pattern cannot do without, looked for before the pattern."""
+    for hint in hints:  # noqa: SIM110 - a generator costs more than what it looks for, sentence by sentence
+        if hint in text:
+            return True
+    return False
 
 
 class Folded:

@@ -7,16 +7,14 @@ order of a passage, and in nothing that the passages tell, the sentence came fro
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from fiel.policies.checks.base import Check, Found, nothing, parameter
 from fiel.policies.checks.folding import Folded
-from fiel.policies.checks.orders import TASK, orders, scored
+from fiel.policies.checks.orders import SENTENCE, TASK, orders, scored
 from fiel.policies.checks.phrases import stem
 from fiel.policies.types import Span
 
-_SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?=[^\s]))+[.!?]*")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _LEAST = 2
 """Words that must come from an order: one alone may be chance."""
@@ -66,24 +64,14 @@ def _apart(passages: Sequence[str]) -> tuple[frozenset[str], set[str]]:
     ordered: set[str] = set()
     told: set[str] = set()
     for text in passages:
-        commands, rest = _parted(text)
-        ordered |= commands
-        told |= rest
+        for start, end, score in scored(text):
+            (ordered if score >= TASK else told).update(_words(text[start:end]))
     return frozenset(ordered), told
-
-
-@lru_cache(maxsize=256)
-def _parted(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Words of the orders in one passage, and of the rest of it."""
-    parts: tuple[set[str], set[str]] = (set(), set())
-    for start, end, score in scored(text):
-        parts[score < TASK].update(_words(text[start:end]))
-    return frozenset(parts[0]), frozenset(parts[1])
 
 
 def _sentences(answer: str, ordered: frozenset[str], told: set[str]) -> Iterator[tuple[int, int, float]]:
     """Sentences of the answer with words that only orders hold: start, end, share."""
-    for match in _SENTENCE.finditer(answer):
+    for match in SENTENCE.finditer(answer):
         own = _words(match.group()) - told
         from_orders = own & ordered
         if len(from_orders) >= _LEAST:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fiel.policies.checks.base import Check, Found, parameter
-from fiel.policies.checks.folding import Folded
+from fiel.policies.checks.folding import Folded, holds
 from fiel.policies.types import Span
 
 # Where an order may stand; matched against what is before it.
@@ -211,7 +211,7 @@ class Injection(Check):
         text = folded.text
         clear = 1.0
         for kind, body, order in _SCAN:
-            if not any(hint in text for hint in kind.hints):
+            if not holds(text, kind.hints):
                 continue
             best = 0.0
             for count, match in enumerate(body.finditer(text)):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from fiel.policies.checks.base import Check, Found, parameter
-from fiel.policies.checks.folding import Folded
+from fiel.policies.checks.folding import Folded, holds
 from fiel.policies.checks.injection import Injection
 from fiel.policies.checks.source import said_of
 from fiel.policies.types import Span
@@ -26,7 +26,7 @@ TASK = 0.4
 _TALK = 0.6
 """From this score on the patterns of `injection` find an order, and no talk about one."""
 
-_SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?=[^\s]))+[.!?]*")
+SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?=[^\s]))+[.!?]*")
 _LEAD = (
     r"\A[\W\d_]*(?:(?:please|now|also|then|and|but|important|note|attention|"
     r"por favor|ahora|ademas|y|importante)\b[\W_]*){0,3}"
@@ -125,17 +125,17 @@ _LONGEST = 600
 _PATTERNS = Injection()
 
 
-@lru_cache(maxsize=1024)
-def scored(text: str) -> tuple[tuple[int, int, float], ...]:
-    """Every sentence of `text`: start, end, and how clearly it is an order, 0 to 1; in order.
-
-    Kept for a while: the same passages are looked at before they are read and when an answer is checked.
-    """
-    sentences = (_trimmed(match) for match in _SENTENCE.finditer(text))
-    return tuple((start, end, _clarity(text[start:end])) for start, end in sentences if start < end)
+def scored(text: str) -> Iterator[tuple[int, int, float]]:
+    """Every sentence of `text`: start, end, and how clearly it is an order, 0 to 1; in order."""
+    for match in SENTENCE.finditer(text):
+        start, end = _trimmed(match)
+        if start < end:
+            clarity = _kept if end - start <= _LONGEST else _clarity
+            yield start, end, clarity(text[start:end])
 
 
 def _clarity(sentence: str) -> float:
+    """How clearly a sentence is an order."""
     folded = Folded(f"\n{sentence}")  # the line break says that the sentence begins here
     score = _score(folded.text[: _LONGEST + 1])
     told = 0.0 if score >= SURE else _PATTERNS.weigh(folded)
@@ -147,6 +147,11 @@ def orders(text: str, least: float) -> Iterator[tuple[int, int, float]]:
     return (one for one in scored(text) if one[2] >= least)
 
 
+_kept = lru_cache(maxsize=4096)(_clarity)
+"""A passage is looked at with its headings before it is read, without them when an answer is checked, and once more
+where it is quoted: its sentences are the same."""
+
+
 def _trimmed(match: re.Match[str]) -> tuple[int, int]:
     found = match.group()
     return match.start() + len(found) - len(found.lstrip()), match.end() - len(found) + len(found.rstrip())
@@ -154,12 +159,8 @@ def _trimmed(match: re.Match[str]) -> tuple[int, int]:
 
 def _score(folded: str) -> float:
     return max(
-        (score for pattern, hints, score in _SCAN if _may(folded, hints) and pattern.search(folded)), default=0.0
+        (score for pattern, hints, score in _SCAN if holds(folded, hints) and pattern.search(folded)), default=0.0
     )
-
-
-def _may(folded: str, hints: Sequence[str]) -> bool:
-    return any(hint in folded for hint in hints)
 
 
 @dataclass(frozen=True, slots=True)
