@@ -248,14 +248,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         store = kind(ledger.system, ledger.single)
         await _key_is_there(settings, store)
         await _kept(database, policies)
-        recorder = LedgerRecorder(
-            store,
-            cipher(settings),
-            allowed,
-            keys=SubjectKeys(ledger.system, cipher(settings)),
-            redact=lambda text: policies.redact(policies.bundle("default"), text),
-            withheld=withheld(policies),
-        )
+        keys = SubjectKeys(ledger.system, cipher(settings))
+        recorder = _recorder(settings, store, keys, allowed, policies)
         stack.push_async_callback(recorder.close)
         embedded_by = corpus.embed.version
         chats, judge = models.chats(settings, pairs, embedded_by), models.judge(settings, pairs, embedded_by)
@@ -288,6 +282,19 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         if reloader is not None:
             await stack.enter_async_context(_watching(reloader))
         yield house
+
+
+def _recorder(
+    settings: Settings, store: PostgresStore, keys: SubjectKeys, allowed: ConfigCallers, policies: GuardrailsPolicies
+) -> LedgerRecorder:
+    return LedgerRecorder(
+        store,
+        cipher(settings),
+        allowed,
+        keys=keys,
+        redact=lambda text: policies.redact(policies.bundle("default"), text),
+        withheld=withheld(policies),
+    )
 
 
 def owner_url(settings: Settings) -> str:

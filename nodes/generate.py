@@ -9,6 +9,7 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update
 from fiel.nodes.cite import cited
+from fiel.nodes.names import thread_of
 from fiel.nodes.prompts import Prompts
 from fiel.nodes.spending import TOO_COSTLY, within
 from fiel.nodes.turns import mark_of
@@ -66,9 +67,8 @@ class Generate:
 
         Who calls comes from authentication and the prompt from the state, so nobody finds another's answer by it.
         """
-        who, info = self.callers.principal(config), runtime.execution_info
-        thread = (info.thread_id if info is not None else None) or run
-        return digest_trusted([who.tenant, who.id, str(thread), *(turn.content for turn in request.turns)])
+        who, thread = self.callers.principal(config), thread_of(runtime) or run
+        return digest_trusted([who.tenant, who.id, thread, *(turn.content for turn in request.turns)])
 
     async def _window(self, state: State, run: str, chat: Chat, request: ChatRequest, stream: str) -> Update:
         """The next sentences of the answer, behind those of it that wait still."""

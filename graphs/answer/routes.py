@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from fiel.nodes.windows import going_on, shown
+
 State = Mapping[str, Any]
 
 
@@ -59,7 +61,7 @@ def after_judge(state: State) -> Literal["guard_output", "generate", "rewrite", 
         return "fail"
     if state["judgement"].get("satisfied"):
         return "guard_output"
-    if _window(state).get("more") and state.get("reason") == "not_answered":
+    if going_on(state) and state.get("reason") == "not_answered":
         return "generate"
     return "abstain" if _review(state).get("status") == "edited" else "rewrite"
 
@@ -72,7 +74,7 @@ def after_guard_output(state: State) -> Literal["release", "generate", "hold", "
     if state.get("failure") or state["checked"].get("action") == "block":
         return "refuse"
     if not state["checked"].get("released"):
-        return "generate" if _window(state).get("more") else "refuse"
+        return "generate" if going_on(state) else "refuse"
     return "hold" if _review(state).get("status") == "due" else "release"
 
 
@@ -101,12 +103,7 @@ def after_release(state: State) -> Literal["__end__", "generate", "fail"]:
         return "fail"
     if state.get("outcome"):
         return "__end__"
-    return "generate" if _window(state).get("more") and _window(state).get("shown") == state["draft"] else "fail"
-
-
-def _window(state: State) -> Mapping[str, Any]:
-    """How far an answer in windows is; empty for one that is released whole, and in a state of an earlier version."""
-    return state.get("window") or {}
+    return "generate" if going_on(state) and shown(state) == state["draft"] else "fail"
 
 
 def _review(state: State) -> Mapping[str, Any]:

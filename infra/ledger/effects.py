@@ -92,39 +92,32 @@ class RecordedChat:
         return self._port.writes
 
     async def complete(self, request: ChatRequest) -> Completion:
-        step = CURRENT.get()
-        if step is None:
-            return await self._port.complete(request)
-        span = _model_span(step, self.version) if self.writes else None
-        try:
-            completion = await _effect(
-                "chat", lambda: self._request(request), self._port.complete(request), _completion, _chat_facts
-            )
-        except BaseException as error:
-            if span is not None:
-                span.record_exception(error)
-                span.end()
-            raise
-        if span is not None:
-            _end_model_span(span, completion)
-        return completion
+        call = self._port.complete(request)
+        effect = _effect("chat", lambda: self._request(request), call, _completion, _chat_facts)
+        return await self._spanned(effect, lambda completion: completion)
 
     async def stretch(self, request: ChatRequest, stream: str, number: int) -> Stretch:
         """The name of the stream is the process's own affair, and not recorded."""
-        step, call = CURRENT.get(), self._port.stretch(request, stream, number)
-        if step is None:
-            return await call
-        span = _model_span(step, self.version) if self.writes else None
+        call = self._port.stretch(request, stream, number)
+        effect = _effect("stretch", lambda: self._request(request, number=number), call, _stretch)
+        return await self._spanned(
+            effect, lambda stretch: stretch.completion or Completion(stretch.text, Usage(), model=self.version)
+        )
+
+    async def _spanned(self, effect: Coroutine[Any, Any, T], said: Callable[[T], Completion]) -> T:
+        """Await an effect within a span of the model; `said` gives the tokens and cost that the span shows."""
+        step = CURRENT.get()
+        span = _model_span(step, self.version) if step is not None and self.writes else None
         try:
-            stretch = await _effect("stretch", lambda: self._request(request, number=number), call, _stretch)
+            result = await effect
         except BaseException as error:
             if span is not None:
                 span.record_exception(error)
                 span.end()
             raise
         if span is not None:
-            _end_model_span(span, stretch.completion or Completion(stretch.text, Usage(), model=self.version))
-        return stretch
+            _end_model_span(span, said(result))
+        return result
 
     def _request(self, request: ChatRequest, **more: Any) -> bytes:
         return encode(
@@ -310,13 +303,8 @@ class RecordedGuard:
         return self._port.reads_answers
 
     async def assess(self, question: str, answer: str = "") -> Assessment:
-        return await _effect(
-            "guard",
-            lambda: encode({"model": self.version, "question": question, "answer": answer}),
-            self._port.assess(question, answer),
-            _assessment,
-            lambda assessment: {"usage": _usage(assessment.usage)} if assessment.usage.input_tokens else {},
-        )
+        asked = {"model": self.version, "question": question, "answer": answer}
+        return await _assessed("guard", asked, self._port.assess(question, answer))
 
 
 class RecordedSecond:
@@ -330,13 +318,17 @@ class RecordedSecond:
         return self._port.version
 
     async def opinion(self, text: str) -> Assessment:
-        return await _effect(
-            "second",
-            lambda: encode({"model": self.version, "text": text}),
-            self._port.opinion(text),
-            _assessment,
-            lambda assessment: {"usage": _usage(assessment.usage)} if assessment.usage.input_tokens else {},
-        )
+        return await _assessed("second", {"model": self.version, "text": text}, self._port.opinion(text))
+
+
+async def _assessed(kind: str, asked: Mapping[str, Any], call: Coroutine[Any, Any, Assessment]) -> Assessment:
+    return await _effect(
+        kind,
+        lambda: encode(asked),
+        call,
+        _assessment,
+        lambda assessment: {"usage": _usage(assessment.usage)} if assessment.usage.input_tokens else {},
+    )
 
 
 def _assessment(assessment: Assessment) -> bytes:

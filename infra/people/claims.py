@@ -4,6 +4,7 @@ Many tokens of one user are about at once. The newest one counts as what the pro
 with it, and an older token, good as it is until it expires, makes no act.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fiel.infra.database.connect import Database
@@ -29,16 +30,14 @@ class Claims:
         said: Said = (sorted(who.groups), sorted(who.roles))
         if row["issued"] is None or (issued >= row["issued"] and (row["groups"], row["roles"]) != said):
             await self._note(who, issued, said)
-        kept = frozenset[Role](role for role in ROLES if role in (row["kept"] or ()))
-        return Principal(who.tenant, who.id, who.groups | frozenset(row["member"]), who.roles | kept)
+        return _with_kept(who, row)
 
     async def now(self, who: Principal) -> Principal:
         """`who` with what their newest token said and what is kept for them; as they are where no token was noted."""
         ((row,),) = await self._database.read(who, [(self._own, ())])
         if row["issued"] is None:
             return who
-        kept = frozenset[Role](role for role in ROLES if role in {*(row["kept"] or ()), *row["roles"]})
-        return Principal(who.tenant, who.id, frozenset(row["groups"]) | frozenset(row["member"]), kept)
+        return _with_kept(Principal(who.tenant, who.id, frozenset(row["groups"]), _known(row["roles"])), row)
 
     async def _note(self, who: Principal, issued: int, said: Said) -> None:
         """Write down what is said now, and an act for each difference. Two requests at once write one."""
@@ -59,3 +58,13 @@ class Claims:
             await record(connection, Act(who, "group_remove", group, {"change": "member", "member": who.id, **by}))
         if before[1] != said[1]:
             await record(connection, Act(who, "user_change", who.id, {"change": "roles", "roles": said[1], **by}))
+
+
+def _with_kept(who: Principal, row: Mapping[str, Any]) -> Principal:
+    """`who` with the groups and roles that are kept here for them."""
+    return Principal(who.tenant, who.id, who.groups | frozenset(row["member"]), who.roles | _known(row["kept"] or ()))
+
+
+def _known(roles: Iterable[str]) -> frozenset[Role]:
+    given = set(roles)
+    return frozenset(role for role in ROLES if role in given)

@@ -1,6 +1,5 @@
 """A trace as MLflow gives it, compared with the receipts of its spans: what is missing, altered, or there twice."""
 
-import base64
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ import orjson
 from fiel.infra.ledger.encode import digest
 from fiel.infra.ledger.receipts import Receipt
 from fiel.infra.telemetry import otlp
+from fiel.infra.telemetry.given_back import id_of, value_of
 
 Json = dict[str, Any]
 OWN = frozenset({"mlflow.traceRequestId"})
@@ -27,7 +27,7 @@ def differences(trace: Mapping[str, Any], receipts: Mapping[str, Receipt], key: 
     """`{"span", "name", "what"}` of each difference; `key` is that of the run's digests."""
     there: dict[str, Mapping[str, Any]] = {}
     for span in trace["spans"]:
-        id = _id(span["span_id"])
+        id = id_of(span["span_id"])
         if id in there:
             yield _difference(id, span["name"], "the span is there twice")
         there[id] = span
@@ -59,16 +59,16 @@ def _fits(trace: Mapping[str, Any], span: Mapping[str, Any], receipt: Receipt, k
 
 def _serialised(trace: Mapping[str, Any], span: Mapping[str, Any]) -> Iterator[bytes]:
     """The span as fiel would have written it: with all that MLflow has, and without what MLflow may have added."""
-    values = {one["key"]: _sent(one["key"], _value(one.get("value", {}))) for one in span.get("attributes", ())}
+    values = {one["key"]: _sent(one["key"], value_of(one.get("value", {}))) for one in span.get("attributes", ())}
     values = {name: value for name, value in sorted(values.items()) if name not in OWN}
     status, links = span.get("status", {}), [*span.get("events", ()), *span.get("links", ())]
     if links:
         return  # fiel sends none
     for kept in (values, {name: value for name, value in values.items() if name != PERHAPS}):
         yield otlp.span(
-            trace=bytes.fromhex(_id(span["trace_id"])),
-            id=bytes.fromhex(_id(span["span_id"])),
-            parent=bytes.fromhex(_id(span.get("parent_span_id", ""))),
+            trace=bytes.fromhex(id_of(span["trace_id"])),
+            id=bytes.fromhex(id_of(span["span_id"])),
+            parent=bytes.fromhex(id_of(span.get("parent_span_id", ""))),
             name=span["name"],
             start=int(span["start_time_unix_nano"]),
             end=int(span["end_time_unix_nano"]),
@@ -87,21 +87,10 @@ def _sent(name: str, value: Any) -> otlp.Value:
     return sent
 
 
-def _value(value: Mapping[str, Any]) -> Any:
-    """A value of OpenTelemetry's JSON; strings are left as they are, whatever they hold."""
-    found: tuple[str, Any] = next(iter(value.items()), ("", None))
-    kind, inner = found
-    if kind in ("array_value", "arrayValue"):
-        return [_value(one) for one in inner.get("values", ())]
-    if kind in ("kvlist_value", "kvlistValue"):
-        return {one["key"]: _value(one.get("value", {})) for one in inner.get("values", ())}
-    return int(inner) if kind in ("int_value", "intValue") else inner
-
-
 def _place(span: Mapping[str, Any]) -> tuple[Any, ...]:
     """Which hop a span says it is of: by its name and its entry, or as the root."""
     facts = {one["key"]: one.get("value", {}) for one in span.get("attributes", ())}
-    return span["name"], _value(facts.get("fiel.seq", {})), bool(span.get("parent_span_id"))
+    return span["name"], value_of(facts.get("fiel.seq", {})), bool(span.get("parent_span_id"))
 
 
 def _tags(trace: Mapping[str, Any], there: Mapping[str, Any], receipts: Mapping[str, Receipt]) -> Iterator[Json]:
@@ -112,17 +101,10 @@ def _tags(trace: Mapping[str, Any], there: Mapping[str, Any], receipts: Mapping[
             continue
         for one in span.get("attributes", ()):
             name = one["key"].removeprefix(TAG)
-            if name != one["key"] and shown.get(name) != _value(one.get("value", {})):
+            if name != one["key"] and shown.get(name) != value_of(one.get("value", {})):
                 yield _difference(id, span["name"], f"the tag {name} of the trace is not what its root span says")
 
 
 def of_runs(traces: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Traces by the 32 digits of their ids."""
     return {one["trace_info"]["trace_id"].removeprefix("tr-"): one for one in traces}
-
-
-def _id(text: str) -> str:
-    """Ids come as base64 in protobuf's JSON, or in hexadecimal."""
-    if len(text) in (16, 32):
-        return text
-    return base64.b64decode(text).hex() if text else ""

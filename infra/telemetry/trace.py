@@ -1,7 +1,6 @@
 """Runs as trees: from the ledger for `fiel trace`, and back from MLflow for `fiel demo`. Plain data, no rendering."""
 
 import asyncio
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from uuid import UUID
 from fiel.infra.ledger.attempts import MOST, attempts
 from fiel.infra.ledger.chain import broken
 from fiel.infra.ledger.store import RunRow, Store
+from fiel.infra.telemetry.given_back import id_of, value_of
 from fiel.infra.telemetry.mlflow import Mlflow
 from fiel.tools.errors import UsageError
 
@@ -153,10 +153,10 @@ async def read_back(mlflow: Mlflow, run: str, *, timeout: float = 30.0, spans: i
 
 
 def _tree(trace: Mapping[str, Any]) -> Tree | None:
-    nodes = {_id(span["span_id"]): _span(span) for span in trace["spans"]}
+    nodes = {id_of(span["span_id"]): _span(span) for span in trace["spans"]}
     roots: list[Tree] = []
     for span in sorted(trace["spans"], key=lambda one: int(one["start_time_unix_nano"])):
-        node, parent = nodes[_id(span["span_id"])], _id(span.get("parent_span_id", ""))
+        node, parent = nodes[id_of(span["span_id"])], id_of(span.get("parent_span_id", ""))
         (nodes[parent]["children"] if parent in nodes else roots).append(node)
     root = next((node for node in roots if node["type"] == "AGENT"), None)
     if root is None:
@@ -166,7 +166,7 @@ def _tree(trace: Mapping[str, Any]) -> Tree | None:
 
 
 def _span(span: Mapping[str, Any]) -> Tree:
-    facts = {one["key"]: _value(one["value"]) for one in span.get("attributes", ())}
+    facts = {one["key"]: value_of(one["value"], _decoded) for one in span.get("attributes", ())}
     took = int(span["end_time_unix_nano"]) - int(span["start_time_unix_nano"])
     return {
         "name": span["name"],
@@ -180,28 +180,11 @@ def _span(span: Mapping[str, Any]) -> Tree:
     }
 
 
-def _value(value: Mapping[str, Any]) -> Any:
-    """An attribute's value. Lists and mappings are spelled out in OpenTelemetry's way, or stand as JSON in a string."""
+def _decoded(text: str) -> Any:
+    """Lists and mappings stand as JSON in a string."""
     import orjson
 
-    found: tuple[str, Any] = next(iter(value.items()), ("", None))
-    kind, inner = found
-    if kind in ("array_value", "arrayValue"):
-        return [_value(item) for item in inner.get("values", ())]
-    if kind in ("kvlist_value", "kvlistValue"):
-        return {item["key"]: _value(item.get("value", {})) for item in inner.get("values", ())}
-    if kind in ("int_value", "intValue"):
-        return int(inner)
-    if isinstance(inner, str):
-        try:
-            return orjson.loads(inner)
-        except orjson.JSONDecodeError:
-            return inner
-    return inner
-
-
-def _id(text: str) -> str:
-    """Ids come as base64 in protobuf's JSON, or in hexadecimal."""
-    if len(text) == 16:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
         return text
-    return base64.b64decode(text).hex() if text else ""

@@ -37,6 +37,7 @@ async def test_without_a_limit_costs_are_noted_and_nothing_is_refused(database: 
     spend = Spend(database, Decimal(0))
     await spend.charge(ANN, {**USAGE, "cost": "1000000"})
     await spend.check(ANN)
+    assert await spend.today(ANN) == 1_000_000
 
 
 @pytest.mark.parametrize(

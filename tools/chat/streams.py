@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from fiel.tools.chat import Completion, Stretch
 from fiel.tools.errors import ModelBusy, ModelUnavailable, StreamLost
-from fiel.tools.text.sentences import sentences
+from fiel.tools.text.sentences import split
 
 AHEAD = 240
 """Characters that must be written behind a stretch."""
@@ -39,7 +39,7 @@ def end_of(text: str, start: int) -> int:
     if len(words) <= WORDS:
         return start
     last = min(last, words[-WORDS - 1])
-    ends = [start + _begins(text[start:], span.start) for span in sentences(text[start:])[1:]]
+    ends = [start + _begins(text[start:], span.start) for span in split(text[start:])[1:]]
     return max((end for end in ends if end <= last), default=start)
 
 

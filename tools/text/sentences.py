@@ -30,8 +30,7 @@ _OPENING = "\"'“‘«([¿¡—–-*•"
 _BULLET = re.compile(r"\n(?=\s*(?:[-*•]|\d{1,3}[.)])\s)")
 
 
-@lru_cache(maxsize=4096)
-def sentences(text: str) -> tuple[Span, ...]:
+def split(text: str) -> tuple[Span, ...]:
     """Sentences of `text` in order, without the white space between them.
 
     Paragraph breaks and list items end a sentence; full stops after abbreviations, initials and numerals that count
@@ -45,6 +44,10 @@ def sentences(text: str) -> tuple[Span, ...]:
             spans.append(span)
         start = end
     return tuple(spans)
+
+
+sentences = lru_cache(maxsize=4096)(split)
+"""`split`, for texts that are looked at again and again. One that grows word by word would only drive them out."""
 
 
 def _ends(text: str) -> list[int]:
