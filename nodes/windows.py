@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fiel.nodes.base import State
+from fiel.tools.errors import NotProven
 from fiel.tools.record import Entry, Recorder
 from fiel.tools.vault import Vault
 
@@ -41,9 +42,16 @@ def proven(entries: Sequence[Entry], digest: str) -> bool:
 
 
 async def shown_content(vault: Vault, run: str, state: State) -> Mapping[str, Any]:
-    """What was released so far: `answer`, `citations`, `sentences`, and the `drafted` sentences behind them."""
-    content = await vault.get(run, shown(state)) if shown(state) else None
-    return content or {"answer": "", "citations": [], "sentences": [], "drafted": []}
+    """What was released so far: `answer`, `citations`, `sentences`, and the `drafted` sentences behind them.
+
+    Raises NotProven where it is gone: an answer that goes on without its beginning would take back what was shown.
+    """
+    if not shown(state):
+        return {"answer": "", "citations": [], "sentences": [], "drafted": []}
+    content = await vault.get(run, shown(state))
+    if content is None:
+        raise NotProven("what was shown of the answer is not in the vault", where=f"run {run}")
+    return content
 
 
 async def released_so_far(recorder: Recorder, vault: Vault, run: str, state: State) -> Mapping[str, Any] | None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,8 +18,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.graphs.answer.prompt_files import prompts
+from fiel.nodes.windows import shown_content
 from fiel.tools.chat import Completion, DraftSentence, Usage
-from fiel.tools.errors import ModelUnavailable
+from fiel.tools.errors import ModelUnavailable, NotProven
 from tests.graph.conftest import DEVELOPER, READER, House
 
 WINDOW = Options(release="window")
@@ -291,6 +293,14 @@ async def test_a_forged_window_is_neither_gone_on_from_nor_shown(house: House) -
     assert values["outcome"] in ("refused", "unavailable")
     assert "Forged" not in values["answer"]
     assert FACTS[0] not in values["answer"]
+
+
+async def test_a_beginning_that_is_gone_is_no_empty_one(house: House) -> None:
+    """Else what follows would be released as if it were all of the answer."""
+    state = {"window": {"shown": "0" * 64}}
+    with pytest.raises(NotProven):
+        await shown_content(house.services.vault, str(uuid.uuid4()), state)
+    assert (await shown_content(house.services.vault, str(uuid.uuid4()), {}))["answer"] == ""
 
 
 async def test_an_end_repeats_nothing_that_was_not_released(house: House) -> None:
