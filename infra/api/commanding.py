@@ -83,7 +83,7 @@ async def _respond(service: Service, caller: Caller, thread_id: UUID, asked: Inp
     answers = asked.answers()
     if not answers:
         raise BadRequest("an answer names its interrupt", where="interrupt_id")
-    waiting = await _waiting(service, caller, thread_id)
+    waiting = await _waiting(service, caller, thread_id, told=True)
     if missing := answers.keys() - waiting:
         raise NoSuchInterrupt(f"the thread does not wait for an answer to {sorted(missing)[0][:100]!r}")
     thread = await threads_of(service).get(caller.principal, thread_id)
@@ -114,17 +114,24 @@ def _fork(config: Mapping[str, Any], thread_id: UUID) -> tuple[Json, str | None]
     return {**config, "configurable": configurable}, checkpoint_id
 
 
-async def _waiting(service: Service, caller: Caller, thread_id: UUID) -> set[str]:
-    """Interrupts that the thread waits for. A run that has said so may still be about to note it."""
+async def _waiting(service: Service, caller: Caller, thread_id: UUID, *, told: bool = False) -> set[str]:
+    """Interrupts that the thread waits for. A run that has said so may still be about to note it.
+
+    `told`: the caller names an interrupt, so a run has asked, in this process or another: its note is waited for.
+    """
     deadline = time.monotonic() + SETTLE
+    quiet = False
     while True:
         try:
             thread = await threads_of(service).get(caller.principal, thread_id)
         except NotFound:
             return set()
-        if thread.status != "busy" or time.monotonic() > deadline or not await _about_to_ask(service, caller, thread):
+        if thread.status != "busy" or quiet or time.monotonic() > deadline:
             break
-        await asyncio.sleep(0.05)
+        # A run that does not run any more may have ended after the thread was read: read again before that counts.
+        quiet = not told and not await _about_to_ask(service, caller, thread)
+        if not quiet:
+            await asyncio.sleep(0.05)
     if thread.status != "interrupted":
         return set()
     several = orjson.loads(thread.interrupts or b"{}").values()
