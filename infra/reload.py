@@ -125,21 +125,48 @@ class Reloader:
         self.problem = problem
 
 
+class Hangups:
+    """What SIGHUP does to a process while the block of `on_hangup` lasts."""
+
+    def __init__(self) -> None:
+        self._reloader: Reloader | None = None
+        self._serving = False
+        self._missed = False
+        self._running: set[asyncio.Task[None]] = set()
+
+    @contextlib.contextmanager
+    def reload(self, reloader: Reloader | None) -> Iterator[None]:
+        """Load the folder at each signal, as `Reloader.reload` does; without a folder it is only noted.
+
+        One that came while the process was starting counts: the folder may have been read before it changed.
+        """
+        self._reloader, self._serving = reloader, True
+        if self._missed:
+            self.heard()
+        try:
+            yield
+        finally:
+            self._serving = False
+
+    def heard(self) -> None:
+        """A signal has come. One that comes while the process stops is forgotten."""
+        self._missed = not self._serving
+        if self._serving:
+            task = asyncio.get_running_loop().create_task(_hung_up(self._reloader))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+
 @contextlib.contextmanager
-def on_hangup(reloader: Reloader | None) -> Iterator[None]:
-    """Let SIGHUP load the folder as `Reloader.reload` does; without a folder it is only noted. In the main thread."""
-    loop, running = asyncio.get_running_loop(), set[asyncio.Task[None]]()
-
-    def begin() -> None:
-        task = loop.create_task(_hung_up(reloader))
-        running.add(task)
-        task.add_done_callback(running.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, begin)
+def on_hangup() -> Iterator[Hangups]:
+    """From the start of a process to its end SIGHUP ends nothing. In the main thread."""
+    loop, hangups, before = asyncio.get_running_loop(), Hangups(), signal.getsignal(signal.SIGHUP)
+    loop.add_signal_handler(signal.SIGHUP, hangups.heard)
     try:
-        yield
+        yield hangups
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, before)
 
 
 async def _hung_up(reloader: Reloader | None) -> None:

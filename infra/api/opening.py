@@ -178,11 +178,11 @@ async def open_service(settings: Settings, graphs: Path | None = None) -> AsyncI
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings, graphs: Path | None = None) -> AsyncIterator[Engine]:
-    """Everything of one worker process."""
+async def open_engine(settings: Settings, graphs: Path | None = None) -> AsyncIterator[tuple[Engine, Hosted]]:
+    """Everything of one worker process: what works, and what it works with."""
     async with (
         open_database(settings) as database,
         open_host(settings, database, graphs) as hosted,
         configured.engine(settings, database, hosted.host, cipher(settings)) as engine,
     ):
-        yield engine
+        yield engine, hosted

@@ -116,19 +116,20 @@ async def serve_until_stopped(
     from fiel.infra.api.opening import open_service
     from fiel.infra.reload import on_hangup
 
-    async with open_service(settings, graphs) as service, _desk(settings, service) as sockets:
-        started = asyncio.Event()
-        server = server_of(create(settings, lambda: contextlib.nullcontext(service)), started)
-        serving = asyncio.create_task(server.serve([bound, *sockets]))
-        try:
-            await started.wait()
-            keep_what_is_loaded()
-            with on_hangup(service.house.reloader if service.house is not None else None):
-                await told(service)
+    with on_hangup() as hangups:
+        async with open_service(settings, graphs) as service, _desk(settings, service) as sockets:
+            started = asyncio.Event()
+            server = server_of(create(settings, lambda: contextlib.nullcontext(service)), started)
+            serving = asyncio.create_task(server.serve([bound, *sockets]))
+            try:
+                await started.wait()
+                keep_what_is_loaded()
+                with hangups.reload(service.house.reloader if service.house is not None else None):
+                    await told(service)
+                    await serving
+            finally:
+                server.should_exit = True
                 await serving
-        finally:
-            server.should_exit = True
-            await serving
 
 
 @contextlib.asynccontextmanager

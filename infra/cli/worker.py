@@ -11,6 +11,8 @@ from fiel.infra.cli.output import DONE, write_json
 from fiel.infra.cli.service import keep_what_is_loaded
 from fiel.infra.settings import Settings
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 @command("worker")
 @click.option(
@@ -35,21 +37,32 @@ def worker(settings: Settings, graphs: Path | None, as_json: bool) -> int:
 
 async def _work(settings: Settings, graphs: Path | None, as_json: bool) -> None:
     from fiel.infra.api.opening import open_engine
+    from fiel.infra.reload import on_hangup
 
+    with on_hangup() as hangups:
+        async with open_engine(settings, graphs) as (engine, hosted):
+            keep_what_is_loaded()
+            stop = _told_to_stop()
+            with hangups.reload(hosted.house.reloader if hosted.house is not None else None):
+                _say(list(engine.host.graph_ids()), as_json)
+                await stop.wait()
+            # A second signal ends the process at once: what it worked on is taken up by others.
+            for number in ENDING:
+                asyncio.get_running_loop().remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)
+            click.echo("stopping", err=True)
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by the first signal."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    async with open_engine(settings, graphs) as engine:
-        keep_what_is_loaded()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        graph_ids = list(engine.host.graph_ids())
-        if as_json:
-            write_json({"graphs": graph_ids})
-        else:
-            click.echo(f"working on runs of {', '.join(graph_ids)}")
-        await stop.wait()
-        # A second signal ends the process at once: what it worked on is taken up by others.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        click.echo("stopping", err=True)
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _say(graph_ids: list[str], as_json: bool) -> None:
+    if as_json:
+        write_json({"graphs": graph_ids})
+    else:
+        click.echo(f"working on runs of {', '.join(graph_ids)}")

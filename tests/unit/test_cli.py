@@ -123,7 +123,9 @@ def test_an_interrupted_command_says_so_and_what_is_kept(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["interrupted", "terminated"])
+@pytest.mark.parametrize(
+    "end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["interrupted", "terminated", "hung up"]
+)
 def test_a_command_whose_shell_ignores_interrupts_can_be_stopped(tmp_path: Path, end: signal.Signals) -> None:
     # As a shell without job control starts what it puts into the background.
     command = [sys.executable, "-m", "fiel.infra.cli", "policy", "check", "--stage", "input", "-"]

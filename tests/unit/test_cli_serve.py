@@ -160,17 +160,37 @@ def test_the_demo_ends_with_its_trace_from_mlflow_and_a_cold_ask_takes_less_than
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 15
 
 
+GRAPHS = str(Path(__file__).parents[1] / "projects/small/langgraph.json")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_worker_says_what_it_works_on_and_stops_politely(tmp_path: Path) -> None:
-    environ = {**HERE, "FIEL_HOME": str(tmp_path / "home")}
-    graphs = str(Path(__file__).parents[1] / "projects/small/langgraph.json")
-    command = [sys.executable, "-m", "fiel.infra.cli", "worker", "--graphs", graphs, "--json"]
+@pytest.mark.parametrize(
+    ("arguments", "graph", "answer"),
+    [
+        (["worker"], "answer", "SIGHUP: policies changed: "),
+        (["worker", "--graphs", GRAPHS], "plain", "SIGHUP: there is no folder of policies to load"),
+        (["serve", "--port", "0"], "answer", "SIGHUP: policies changed: "),
+    ],
+    ids=["worker", "worker of other graphs", "serve"],
+)
+def test_a_service_says_what_it_works_on_hears_a_hangup_and_stops_politely(
+    tmp_path: Path, arguments: list[str], graph: str, answer: str
+) -> None:
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    bundle = policies / "house.yaml"
+    bundle.write_text("name: house\nextends: default\n", encoding="utf-8")
+    environ = {**HERE, "FIEL_HOME": str(tmp_path / "home"), "FIEL_POLICIES": str(policies)}
+    command = [sys.executable, "-m", "fiel.infra.cli", *arguments, "--json"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        assert "plain" in json.loads(process.stdout.readline())["graphs"]
+        assert process.stdout is not None and process.stderr is not None
+        assert graph in json.loads(process.stdout.readline())["graphs"]
+        process.send_signal(signal.SIGHUP)
+        said = next((line for line in process.stderr if answer in line), None)
+        assert said is not None, "it ended at the signal, or is silent"
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

@@ -183,7 +183,7 @@ async def until(met: Any) -> None:
 async def test_a_signal_loads_the_folder_with_the_same_guarantees(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with on_hangup(house.reloader):
+    with on_hangup() as hangups, hangups.reload(house.reloader):
         written(house.folder, HOUSE.replace("WORD", "beta"))
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: house.reloader.reloads == 1)
@@ -197,9 +197,25 @@ async def test_a_signal_loads_the_folder_with_the_same_guarantees(
 
 
 async def test_a_signal_without_a_folder_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    with on_hangup(None):
+    with on_hangup() as hangups, hangups.reload(None):
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: "there is no folder of policies" in caplog.text)
+
+
+async def test_a_signal_during_the_start_counts_and_one_during_the_stop_ends_nothing(house: House) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with on_hangup() as hangups:
+        written(house.folder, HOUSE.replace("WORD", "beta"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        assert not house.acts
+        with hangups.reload(house.reloader):
+            await until(lambda: house.reloader.reloads == 1)
+        written(house.folder, HOUSE.replace("WORD", "gamma"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.1)
+        assert await house.verdict("beta") == "banned_word"
+    assert signal.getsignal(signal.SIGHUP) == before
 
 
 async def test_texts_are_judged_all_the_time_while_sets_change(house: House) -> None:
