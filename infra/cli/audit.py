@@ -95,8 +95,8 @@ def _checked(settings: Settings, file: Path, key: str | None) -> dict[str, Any]:
         "erased": erased,
         "lost": None,
         "places": [],
-        "unsealed": None,
-        "head": {"seal": checker.last, "hash": checker.prev},
+        "unsealed": checker.unsealed,
+        "head": {"seal": checker.last, "hash": checker.prev, "signed": checker.signed},
     }
 
 

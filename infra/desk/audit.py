@@ -15,9 +15,9 @@ from fiel.infra.database.connect import Database
 from fiel.infra.desk.operations import trace
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.ledger.elsewhere import Elsewhere, places
-from fiel.infra.ledger.export import Part, line, records, verified
+from fiel.infra.ledger.export import Opens, Part, ended, line, records, verified
 from fiel.infra.ledger.heads import Head, HeadsUnwritten, Signer, signer_of
-from fiel.infra.ledger.keys import KEY_FILE, key_names
+from fiel.infra.ledger.keys import KEY_FILE, KeyUnavailable, file_cipher, key_names, key_of
 from fiel.infra.ledger.kms import Kms
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.sealing import Sealing
@@ -76,11 +76,26 @@ async def verify(settings: Settings, database: Database, by: Principal) -> Json:
     await sealing.drain()
     heads, told = await _elsewhere(kept, by.tenant)
     masters = key_names(settings.folder / KEY_FILE) | ({Kms.at(settings.kms).name} if settings.kms else set())
-    value = await verified(database, by, signer, masters, heads)
+    value = await verified(database, by, signer, masters, heads, _opener(settings.folder / KEY_FILE))
     value["places"] = told
     if not value["broken"]:  # a head over a broken chain would vouch for it
         await sealing.sign()
     return value
+
+
+def _opener(file: Path) -> Opens:
+    """Whether data keys can be unwrapped with a key file; those that a service wraps are not asked for."""
+    held = file_cipher(file) if file.exists() else None
+
+    def opens(id: str, master: str, wrapped: bytes) -> bool:
+        if held is None or not held.has(master):
+            return True
+        try:
+            return key_of(held.open("data key", id, wrapped, master)).id == id
+        except KeyUnavailable:
+            return False
+
+    return opens
 
 
 async def _elsewhere(kept: Sequence[Elsewhere], tenant: str) -> tuple[list[Head], list[Json]]:
@@ -107,11 +122,11 @@ async def begin_export(settings: Settings, database: Database, by: Principal, pa
 
 
 async def lines(database: Database, by: Principal, part: Part, signer: Signer) -> AsyncGenerator[bytes, None]:
-    """The lines of an export that was begun; the last one has the digest of all before it."""
+    """The lines of an export that was begun; the last one has the digest of all before it, signed."""
     whole = sha256()
     async with aclosing(records(database, by, signer, part)) as found:
         async for one in found:
-            data = line(one | {"sha256": whole.hexdigest()} if one["t"] == "end" else one)
+            data = line(ended(one, whole.hexdigest(), signer) if one["t"] == "end" else one)
             whole.update(data)
             yield data
 

@@ -30,6 +30,8 @@ class KeyState(NamedTuple):
     """When it was destroyed, in microseconds."""
     master: str | None
     """Name of the key that wraps it."""
+    opens: bool = True
+    """False where the master key is here, and what it wraps is not this key, or not the person's key of digests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Unreadable:
     lost: int
     """Contents whose key, or the master key above it, is not here. A backup may have it."""
     broken: Sequence[tuple[str, str]]
-    """(run, what) where a key was destroyed, or brought back, without right."""
+    """(run, what) where a key was destroyed, altered, or brought back, without right."""
 
 
 def judged(keys: Iterable[KeyState], acts: Iterable[Mapping[str, Any]], masters: Collection[str]) -> Unreadable:
@@ -61,6 +63,8 @@ def judged(keys: Iterable[KeyState], acts: Iterable[Mapping[str, Any]], masters:
             erased += key.frames
         elif (key.master if key.there else key.id) not in masters:
             lost += key.frames
+        elif not key.opens:
+            broken.append((key.run, f"the contents' key {key.id} was altered, and opens nothing"))
     return Unreadable(erased, lost, broken)
 
 

@@ -48,7 +48,8 @@ async def records(database: Database, by: Principal, signer: Signer, part: Part)
                 async for row in cursor:
                     yield row
 
-        yield {"t": "header", "v": 1, "tenant": by.tenant, "partial": not part.whole, "public_key": signer.public}
+        asked = {"partial": not part.whole, "run": part.run, "since": part.since}
+        yield {"t": "header", "v": 1, "tenant": by.tenant, **asked, "public_key": signer.public}
         async for number, hash, body, leaves in rows("seals"):
             # Of the parts of others not even the ids are shown.
             shown = part.run is None or any(leaf[2] == part.run for leaf in split(bytes(leaves)))
@@ -104,45 +105,66 @@ def _text(body: bytes) -> str:
 _ROWS: dict[str, Callable[..., Json]] = {"runs": _run, "entries": _entry, "frames": _frame, "acts": _act}
 
 
+Opens = Callable[[str, str, bytes], bool]
+"""`(id, master, wrapped)`: whether a data key can be unwrapped, as far as that can be told here."""
+
+
 async def verified(
-    database: Database, by: Principal, signer: Signer, masters: Collection[str], elsewhere: Sequence[Head] = ()
+    database: Database,
+    by: Principal,
+    signer: Signer,
+    masters: Collection[str],
+    elsewhere: Sequence[Head] = (),
+    opens: Opens = lambda id, master, wrapped: True,
 ) -> Json:
     """Check the chain of the caller's tenant where it lies.
 
     `masters`: names of the master keys that are here; `elsewhere`: heads from second places. `{"entries", "broken":
     [{"tenant", "run", "seq", "what"}], "erased", "lost", "unsealed", "head"}`.
     """
-    checker, unsealed, heads, taken = Checker(signed_by(signer.public)), 0, 0, 0
+    checker, taken = Checker(signed_by(signer.public)), 0
     acts: list[Json] = []
     async for one in records(database, by, signer, Part()):
         taken += 1
         if not taken % SLICE:
             await asyncio.sleep(0)  # a service answers others meanwhile
         acts += [one] if one["t"] == "act" and one["kind"] in DESTROYING else []
-        unsealed += one["t"] == "waiting"
-        heads = max(heads, one["number"]) if one["t"] == "head" else heads
+        for kept in elsewhere if one["t"] == "end" else ():
+            checker.take(_head(kept))
         checker.take(one)
     async with database.acting(by) as connection:
         values = {"tenant": by.tenant}
         rows = await (await connection.execute(load(__package__, "export.sql")["keys"], values)).fetchall()
         stored = await (await connection.execute(load(__package__, "export.sql")["heads"], values)).fetchall()
         numbers = {one[0] for one in stored}
-    for kept in elsewhere:
-        checker.take(_head(kept))
     for number in sorted({one.number for one in (*signer.kept(by.tenant), *elsewhere)} - numbers):
         checker.fail("a head that was signed is gone from the database", head=number)
-    contents = judged([KeyState(*row) for row in rows], acts, masters)
+    contents = judged([_state(row, opens) for row in rows], acts, masters)
     for run, what in contents.broken:
         checker.fail(what, run)
-    head = {"seal": checker.last, "hash": checker.prev, "signed": heads, "public_key": signer.public}
+    head = {"seal": checker.last, "hash": checker.prev, "signed": checker.signed, "public_key": signer.public}
     return {
         "entries": checker.entries,
         "broken": checker.broken,
         "erased": contents.erased,
         "lost": contents.lost,
-        "unsealed": unsealed,
+        "unsealed": checker.unsealed,
         "head": head,
     }
+
+
+def _state(row: tuple[Any, ...], opens: Opens) -> KeyState:
+    """A row of the query `keys`."""
+    state, wrapped, (root, above, inner) = KeyState(*row[:7]), row[7], row[8:]
+    if wrapped is None:
+        return state
+    whole = root is not None and opens(state.id, str(state.master), bytes(wrapped)) and opens(root, above, bytes(inner))
+    return state._replace(opens=whole)
+
+
+def ended(record: Json, digest: str, signer: Signer) -> Json:
+    """The last record of an export, with the digest of all lines before it, signed: none of them can be left out."""
+    return record | {"sha256": digest, "signature": b64encode(signer.vouch(b"export " + digest.encode())).decode()}
 
 
 def line(record: Json) -> bytes:

@@ -30,12 +30,15 @@ SELECT number, body, signature FROM fiel.heads WHERE tenant = %(tenant)s ORDER B
 
 -- name: keys
 -- The keys under which the tenant's contents lie, and what has become of each. `k.id` is NULL for one that the database
--- does not have: the master key of old contents, or one that is lost.
-SELECT f.key, f.count, f.run::text, k.id IS NOT NULL, k.erased IS NOT NULL, fiel.microseconds(k.erased), k.master
+-- does not have: the master key of old contents, or one that is lost. `d` is the person's key of digests.
+SELECT f.key, f.count, f.run::text, k.id IS NOT NULL, k.erased IS NOT NULL, fiel.microseconds(k.erased), k.master,
+       k.wrapped, d.id, d.master, d.wrapped
   FROM (
        SELECT f.key, count(*), min(f.run::text) AS run FROM fiel.frames f JOIN fiel.runs r USING (run)
         WHERE r.tenant = %(tenant)s AND f.data <> ''
         GROUP BY f.key
        ) f
   LEFT JOIN fiel.subject_keys k ON k.id = f.key AND k.tenant = %(tenant)s
+  LEFT JOIN fiel.subject_keys d ON d.tenant = k.tenant AND d.subject = k.subject AND d.collection = ''
+                               AND d.day IS NULL AND d.wrapped IS NOT NULL
  ORDER BY f.key

@@ -1,7 +1,5 @@
 """Checks an export of the ledger: `python verify.py FILE [PUBLIC_KEY]`. Needs `cryptography` for signatures alone.
-
-Every hash is computed anew. Exit status 0: whole, 1: broken, 2: no such export. docs/audit.md describes the records.
-"""
+Every hash is computed anew. Exit status 0: whole, 1: broken, 2: no such export. docs/audit.md describes the records."""
 
 import json
 import sys
@@ -12,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 LEAF = 85
-COLUMNS = ("tenant", "caller", "thread", "resumes", "resumes_seq", "started")
-Leaf = tuple[bytes, bytes, str, int, bytes, bytes]
+ORDER = ("header", "seal", "waiting", "run", "entry", "frame", "act", "head", "end")
+RUN = ("tenant", "caller", "thread", "resumes", "resumes_seq", "started")
 Check = Callable[[bytes, bytes], None]  # of (signature, body); raises where they do not fit
 
 
@@ -21,15 +19,13 @@ def merkle(leaves: Iterable[bytes]) -> bytes:
     """Root of RFC 6962."""
     row = [sha256(b"\0" + leaf).digest() for leaf in leaves]
     while len(row) > 1:
-        odd = [row[-1]] if len(row) % 2 else []
-        row = [sha256(b"\1" + row[i] + row[i + 1]).digest() for i in range(0, len(row) - 1, 2)] + odd
+        row = [sha256(b"\1" + a + b).digest() for a, b in zip(row[::2], row[1::2], strict=False)] + row[len(row) & ~1 :]
     return row[0] if row else sha256(b"").digest()
 
 
-def split(leaves: bytes) -> Iterator[Leaf]:
+def split(leaves: bytes) -> Iterator[tuple[bytes, bytes, str, int, bytes, bytes]]:
     """(leaf, kind, id, sequence, hash, digest of the frame)."""
-    for at in range(0, len(leaves), LEAF):
-        leaf = leaves[at : at + LEAF]
+    for leaf in (leaves[at : at + LEAF] for at in range(0, len(leaves), LEAF)):
         yield leaf, leaf[:1], str(UUID(bytes=leaf[1:17])), int.from_bytes(leaf[17:21], "big"), leaf[21:53], leaf[53:85]
 
 
@@ -38,25 +34,31 @@ class Checker:
 
     def __init__(self, key: Check | None = None) -> None:
         self.broken: list[dict[str, Any]] = []
-        self.key, self.tenant, self.partial, self.prev = key, "", False, ""
-        self.entries, self.last, self.seals = 0, 0, dict[int, str]()
-        self.sealed: dict[str, dict[int, tuple[bytes, bytes]]] = {}
-        self.frames: dict[str, dict[int, tuple[bytes, bytes]]] = {}
-        self.acts, self.found, self.runs = dict[str, bytes](), set[str](), dict[str, Any]()
-        self.hashes: dict[str, list[bytes]] = {}
-        self.origins: list[tuple[str, str, str, int]] = []
+        self.key: Check = key or (lambda signature, body: None)
+        self.tenant, self.partial, self.only, self.prev, self.rank = "", False, None, "", -1
+        self.entries, self.last, self.signed, self.unsealed, self.seals = 0, 0, 0, 0, dict[int, str]()
+        self.sealed, self.acts, self.frames = dict[str, Any](), dict[str, Any](), dict[str, Any]()
+        self.found, self.runs, self.hashes, self.origins = set[str](), dict[str, Any](), dict[str, Any](), list[Any]()
 
     def fail(self, what: str, run: str | None = None, seq: int | None = None, **more: Any) -> None:
         self.broken.append({"tenant": self.tenant, "run": run, "seq": seq, "what": what, **more})
 
+    def _once(self, known: Any, place: Any, value: Any, what: str) -> None:
+        if known.setdefault(place, value) != value:
+            raise ValueError(f"{what} stands there twice, and not the same")
+
     def take(self, one: Any) -> None:
         try:
+            rank = ORDER.index(one["t"])
+            if rank < self.rank or rank == self.rank in (0, 8):  # of the first and the last there is one
+                raise ValueError("it stands where none of its kind may")
+            self.rank, self.unsealed = rank, self.unsealed + (one["t"] == "waiting")
             getattr(self, f"_{one['t']}")(one)
         except Exception as error:
             self.fail(f"the record does not hold: {error!r}", one.get("run"), one.get("seq"), record=one.get("t"))
 
     def _header(self, one: Any) -> None:
-        self.tenant, self.partial = one["tenant"], one["partial"]
+        self.tenant, self.partial, self.only = one["tenant"], one["partial"], one.get("run")
 
     def _seal(self, one: Any) -> None:
         number, body = one["number"], one["body"]
@@ -68,21 +70,19 @@ class Checker:
         elif facts["prev"] != self.prev:
             self.fail("the seal does not follow from the one before", seal=number)
         self.prev, self.last, self.seals[number] = one["hash"], number, hash
-        if one["leaves"] is not None:
-            leaves = list(split(b64decode(one["leaves"])))
-            if len(leaves) != facts["count"] or merkle(leaf[0] for leaf in leaves).hex() != facts["root"]:
+        if one["leaves"] is not None or not self.partial:
+            leaves = [leaf for leaf, *_ in split(b64decode(one["leaves"]))]
+            if len(leaves) != facts["count"] or merkle(leaves).hex() != facts["root"]:
                 self.fail("the leaves are not those that were sealed", seal=number)
             self._waiting(one)
 
-    def _waiting(self, one: Any) -> None:
+    def _waiting(self, one: Any) -> None:  # the leaves of a seal, too
         for _, kind, id, seq, hash, frame in split(b64decode(one["leaves"])):
-            if kind == b"a":
-                self.acts[id] = hash
-            else:
-                self.sealed.setdefault(id, {})[seq] = (hash, frame)
+            known = (self.acts if kind == b"a" else self.sealed).setdefault(id, {})
+            self._once(known, seq, (hash, frame), f"the leaf of {id}, {seq}")
 
     def _run(self, one: Any) -> None:
-        self.runs[one["run"]] = one
+        self._once(self.runs, one["run"], one, f"the run {one['run']}")
 
     def _entry(self, one: Any) -> None:
         run, seq, body = one["run"], one["seq"], one["body"].encode()
@@ -99,14 +99,12 @@ class Checker:
         known.append(hash)
 
     def _begins(self, run: str, facts: Any) -> None:
-        row, begin = self.runs.get(run), facts["begin"]
+        row, begin = self.runs.get(run, {}), facts["begin"]
         resumes = begin["resumes"] or {"run": None, "seq": None}
         said = [facts["tenant"], begin["caller"]["id"], begin["thread"], resumes["run"], resumes["seq"]]
         said += [begin["started"]] if "started" in begin else []
-        if row is None:
-            self.fail("the run is missing", run)
-        elif said != [row[name] for name in COLUMNS[: len(said)]]:
-            self.fail("what the run is said to be is not what its first entry says", run, 0)
+        if said != [row.get(name) for name in RUN[: len(said)]]:
+            self.fail("the run is missing, or what it is said to be is not what its first entry says", run, 0)
         if begin["resumes"]:
             self.origins.append((run, facts["prev"], resumes["run"], resumes["seq"]))
         elif facts["prev"]:
@@ -114,7 +112,8 @@ class Checker:
 
     def _frame(self, one: Any) -> None:
         digest = sha256(one["key"].encode() + b"\0" + b64decode(one["data"])).digest()
-        self.frames.setdefault(one["run"], {})[one["seq"]] = (bytes.fromhex(one["head"]), digest)
+        known, found = self.frames.setdefault(one["run"], {}), (bytes.fromhex(one["head"]), digest)
+        self._once(known, one["seq"], found, "the contents")
 
     def _act(self, one: Any) -> None:
         body, id, names = one["body"].encode(), one["act"], ("act", "tenant", "kind", "subject", "at")
@@ -123,23 +122,21 @@ class Checker:
         said = [*(facts[name] for name in names), facts["principal"]["id"]]
         if hash.hex() != one["hash"] or said != [*(one[name] for name in names), one["principal"]]:
             self.fail("the act was altered", act=id)
-        elif self.acts.get(id) != hash:
+        elif self.acts.get(id) != {0: (hash, bytes(32))}:
             self.fail("the act is another than was sealed, or not in the chain", act=id)
 
     def _head(self, one: Any) -> None:
         facts, number = json.loads(one["body"]), one["number"]
-        if self.key is not None:
-            self.key(b64decode(one["signature"]), one["body"].encode())
-        if (facts["tenant"], facts["number"]) != (self.tenant, number):
-            self.fail("the head was altered", head=number)
-        elif number > self.last:
+        self.key(b64decode(one["signature"]), one["body"].encode())
+        if number > self.last:
             self.fail(f"the chain was truncated: {number} seals were signed, {self.last} are left", head=number)
-        elif self.seals.get(number) != facts["hash"]:
+        elif [self.tenant, number, self.seals.get(number)] != [facts[name] for name in ("tenant", "number", "hash")]:
             self.fail("the chain was rebuilt: another seal was signed at this place", head=number)
+        self.signed = max(self.signed, number)
 
     def _end(self, one: Any) -> None:
-        for run in sorted(self.sealed.keys() | self.hashes.keys() | self.frames.keys() | self.runs.keys()):
-            if run in self.runs or not self.partial:
+        for run in sorted({*self.sealed, *self.hashes, *self.frames, *self.runs, self.only or ""} - {""}):
+            if run in self.runs or run == self.only or not self.partial:
                 self._whole(run, self.sealed.get(run, {}), self.hashes.get(run, []), self.frames.get(run, {}))
         for run, prev, origin, seq in self.origins:
             known = self.hashes.get(origin, [])
@@ -147,6 +144,8 @@ class Checker:
                 self.fail("the run does not follow from the entry that it names", run, 0)
         for act in () if self.partial else sorted(self.acts.keys() - self.found):
             self.fail("an act that was sealed is missing", act=act)
+        if "whole" in one:  # of a file; what is missing from one that nobody signed, nobody can tell
+            self.key(b64decode(one["signature"]), b"export " + one["whole"].encode())
 
     def _whole(self, run: str, sealed: Any, hashes: Sequence[bytes], frames: Any) -> None:
         for seq, (head, frame) in sorted(sealed.items()):
@@ -175,9 +174,9 @@ def verify(lines: Iterable[str], key: Check | None = None) -> Checker:
     for line in lines:
         whole.update(before.encode())
         before, first, one = str(line), not one, json.loads(line)
-        if first and (one.get("t"), one.get("v")) != ("header", 1):
+        if not isinstance(one, dict) or (first and (one.get("t"), one.get("v")) != ("header", 1)):
             raise ValueError("this is no export of fiel's ledger")
-        checker.take(one)
+        checker.take(one | {"whole": whole.hexdigest()} if one.get("t") == "end" else one)
     if one.get("t") != "end" or one.get("sha256") != whole.hexdigest():
         checker.fail("the export was cut off, or is not as it was written")
     return checker
@@ -190,7 +189,8 @@ def main(arguments: Sequence[str]) -> int:
     except (IndexError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n{__doc__}")
         return 2
-    sys.stdout.write(json.dumps({"entries": checked.entries, "broken": checked.broken}) + "\n")
+    names = ("entries", "broken", "partial", "last", "unsealed", "signed")[: 5 + (len(arguments) > 1)]
+    sys.stdout.write(json.dumps({name: vars(checked)[name] for name in names}) + "\n")
     return 1 if checked.broken else 0
 
 

@@ -202,7 +202,10 @@ async def test_an_export_verifies_alone_and_any_change_of_it_is_found(
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
-    assert check(str(file), told["public_key"]) == (0, {"entries": 9, "broken": []})
+    status, value = check(str(file), told["public_key"])
+    assert (status, value["entries"], value["broken"], value["partial"], value["unsealed"]) == (0, 9, [], False, 0)
+    assert value["last"] - value["signed"] == 1  # what has been sealed since the last head was signed
+    assert "signed" not in check(str(file))[1], "without a key no signature was looked at"
     assert check(str(file), "00" * 32)[0] == 1
     assert check(str(tmp_path / "alone.py"))[0] == 2
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
