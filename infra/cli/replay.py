@@ -1,5 +1,6 @@
 """`fiel replay`: a run goes through the graph again, with every effect from its record."""
 
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 @click.option("--option", "given", multiple=True, metavar="K=V", help="Under another option of the graph.")
 @click.option("--again", multiple=True, metavar="KIND", help="Ask anew: embed, search, rerank, chat, judge, guard.")
 @click.option("--live/--no-live", default=True, help="Ask models and index for what the record does not hold.")
+@click.option("--max-live", type=click.IntRange(0), metavar="N", help="Make at most so many live calls.")
+@click.option("--max-cost", metavar="AMOUNT", help="Begin no live call once they have cost so much.")
 @click.option("--then", is_flag=True, help="Under the bundle and the prompts of then, as they are kept.")
 @click.option("--since", metavar="TIME", help="Every run since then: 2026-01-31, 2026-01-31T12:00+01:00, or 7d.")
 @click.option("--until", metavar="TIME", help="Every run before then.")
@@ -38,6 +41,8 @@ async def replay(
     given: tuple[str, ...],
     again: tuple[str, ...],
     live: bool,
+    max_live: int | None,
+    max_cost: str | None,
     then: bool,
     as_json: bool,
     **many: Any,
@@ -52,7 +57,7 @@ async def replay(
 
     named = {"policy": policy, "prompt": prompt, "chat": chat}
     options = {name: value for name, value in named.items() if value is not None} | options_given(given)
-    change = Change(options, frozenset(again), live, then)
+    change = Change(options, frozenset(again), live, then, max_live, _amount(max_cost))
     if run is not None:
         if any(many[name] for name in ("since", "until", "collection", "report")):
             raise UsageError("give one run or a stretch of time, not both", where="RUN")
@@ -64,6 +69,19 @@ async def replay(
 
     value = await replayed_many(settings, change, quiet=as_json, **many)
     return Result(value, lambda: show_many(value), DONE if value["identical"] else NO)
+
+
+def _amount(text: str | None) -> Decimal | None:
+    """An amount of money, as it is given. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"{text!r} is no amount", where="--max-cost", hint="Write it like 0.50")
+    return amount
 
 
 async def _replayed(settings: Settings, run: str, change: "Change") -> dict[str, Any]:
@@ -79,6 +97,8 @@ async def _replayed(settings: Settings, run: str, change: "Change") -> dict[str,
 
 def show(value: dict[str, Any]) -> None:
     """The replay, a line a hop, for a person."""
+    from fiel.infra.replay.report import bill
+
     colours = {"same": "green", "differs": "red", "new": "red"}
     for hop in value["hops"]:
         status = click.style(hop["status"], fg=colours.get(hop["status"], "yellow"))
@@ -93,12 +113,12 @@ def show(value: dict[str, Any]) -> None:
     if value["mode"] == "counterfactual":
         for side, name in (("then", "recorded"), ("now", "replayed")):
             click.echo(f"{side}: {value['outcome'][name]} ({value['reason'][name]}) {value['answer'][name] or ''}")
-        click.echo(f"calls that were made live: {value['live_calls']}")
+        click.echo(bill(value["spent"]))
     first = value["first_divergence"]
-    if value["identical"]:
-        click.echo("identical")
+    if first:
+        click.echo(f"diverged at {first['hop']}")
     else:
-        click.echo(f"diverged at {first['hop']}" if first else "identical as far as it could be replayed")
+        click.echo("identical" if value["whole"] else "identical as far as it could be replayed")
 
 
 def _cut(value: Any, longest: int = 300) -> str:

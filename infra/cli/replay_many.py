@@ -77,6 +77,7 @@ def show_many(value: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from fiel.infra.replay.report import bill
     from fiel.infra.replay.summary import KINDS
 
     console = Console()
@@ -89,7 +90,7 @@ def show_many(value: dict[str, Any]) -> None:
     for kind, examples in value["examples"].items():
         for one in examples[:3]:
             click.echo(f"{kind}: {one['run']}  {_line(one)}")
-    click.echo(f"{value['live_calls']} live calls, {value['seconds']} s")
+    click.echo(f"{bill(value['spent'])}, {value['seconds']} s")
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ async def replayed(house: "House", by: Principal, run: str, change: Change) -> d
         "identical": value["identical"],
         "changes": change.plain(),
         "live_calls": value["live_calls"],
+        **({"spent": value["spent"]} if "spent" in value else {}),
     }
     async with house.corpus.database.acting(by) as connection:
         await record(connection, Act(by, "replay", value["run"], detail))
@@ -46,11 +47,18 @@ async def replayed(house: "House", by: Principal, run: str, change: Change) -> d
 async def replayed_many(
     house: "House", by: Principal, change: Change, stretch: Stretch, at_once: int, progress: Progress
 ) -> Summary:
-    """Every run of a stretch of time under one change. That it was asked is an act, before anything is read."""
+    """Every run of a stretch of time under one change. That it was asked is an act, before anything is read; what it
+    has spent, where it has, is another.
+    """
     replays, database = replays_of(house), house.corpus.database
     replays.check(by, change)
     runs = await runs_in(database, by.tenant, stretch)
     detail = {"mode": "many", "changes": change.plain(), "runs": len(runs), **asdict(stretch)}
     async with database.acting(by) as connection:
         await record(connection, Act(by, "replay", by.tenant, detail))
-    return await many(replays, by, runs, change, stretch, at_once=at_once, progress=progress)
+    summary = await many(replays, by, runs, change, stretch, at_once=at_once, progress=progress)
+    if summary.spent.calls:
+        detail = {"mode": "many_spent", "changes": change.plain(), "spent": summary.spent.plain(), **asdict(stretch)}
+        async with database.acting(by) as connection:
+            await record(connection, Act(by, "replay", by.tenant, detail))
+    return summary

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 KINDS = ("embed", "search", "rerank", "chat", "judge", "guard", "second")
@@ -20,6 +21,10 @@ class Change:
     """Whether models and the index may be asked for what the record does not hold."""
     then: bool = False
     """Under the bundle and the prompts of then, which are kept, in place of those installed; for strict replays."""
+    most_calls: int | None = None
+    """So many live calls, and no more."""
+    most_cost: Decimal | None = None
+    """Once live calls have cost so much, no further one begins."""
 
     @property
     def strict(self) -> bool:
@@ -27,8 +32,11 @@ class Change:
 
     def plain(self) -> dict[str, Any]:
         """The change as canonical data."""
-        then: dict[str, Any] = {"then": True} if self.then else {}
-        return {**self.options, **then, **({"again": sorted(self.again)} if self.again else {})}
+        said: dict[str, Any] = {"then": True} if self.then else {}
+        said |= {"again": sorted(self.again)} if self.again else {}
+        said |= {"max_live": self.most_calls} if self.most_calls is not None else {}
+        said |= {"max_cost": str(self.most_cost)} if self.most_cost is not None else {}
+        return {**self.options, **said}
 
 
 UNCHANGED = Change()

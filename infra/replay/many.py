@@ -9,6 +9,7 @@ from fiel.infra.database.connect import Database
 from fiel.infra.replay.change import Change
 from fiel.infra.replay.record import Record
 from fiel.infra.replay.replays import Replays
+from fiel.infra.replay.spent import Spent
 from fiel.infra.replay.summary import Seen, Summary
 from fiel.tools.canonical import MAX_INTEGER
 from fiel.tools.errors import FielError, Unavailable
@@ -54,10 +55,11 @@ async def many(
     """
     replays.check(by, change)
     summary, waiting, begun = Summary(change), iter(runs), time.monotonic()
+    spent = Spent.within(change)
 
     async def worker() -> None:
         for run in waiting:
-            seen = await _seen(replays, by, run, change, stretch.collection)
+            seen = await seen_of(replays, by, run, change, stretch.collection, spent)
             if seen is not None:
                 summary.add(seen)
             summary.done += 1
@@ -73,13 +75,15 @@ async def many(
     return summary
 
 
-async def _seen(replays: Replays, by: Principal, run: str, change: Change, collection: str) -> Seen | None:
+async def seen_of(
+    replays: Replays, by: Principal, run: str, change: Change, collection: str, spent: Spent
+) -> Seen | None:
     """What became of one run; None where it is of another collection."""
     try:
         record = await replays.record(by, run)
         if collection and record.options.collection != collection:
             return None
-        value = await replays.of(by, record, change)
+        value = await replays.of(by, record, change, spent)
     except Unavailable:
         raise
     except FielError as error:

@@ -12,11 +12,12 @@ from fiel.infra.ledger.encode import digest
 from fiel.infra.ledger.run import Step
 from fiel.infra.replay.record import Record
 from fiel.infra.replay.responses import decoded
+from fiel.infra.replay.spent import Spent
 from fiel.tools.errors import FielError
 
 From = Literal["record", "evaluated", "assumed", "live", "refused"]
 """Where an effect's answer is from. `evaluated`: policy checks, which are functions of their arguments; `assumed`: a
-review that nobody was asked for, and that nobody has decided; `refused`: nothing may be asked live."""
+review that nobody was asked for, and that nobody has decided; `refused`: nothing may be asked live, or no more."""
 
 _IN_PLACE: Mapping[str, From] = {"check": "evaluated", "review": "assumed", "ruling": "assumed"}
 
@@ -37,12 +38,14 @@ class Pool:
     live: bool
     marks: list[dict[str, str]] = field(default_factory=list)
     """`{"kind", "from"}` of the hop that runs."""
-    calls: int = 0
-    """Calls of models and of the index."""
+    spent: Spent = field(default_factory=Spent)
+    """Calls of models and of the index, and what they cost."""
     asked: set[str] = field(default_factory=set)
     """Kinds that were asked live."""
     refused: str = ""
     """Kind of the call that was refused."""
+    why: str = ""
+    """Why it was."""
     _kept: dict[tuple[str, str, str], deque[str]] = field(default_factory=lambda: defaultdict(deque))
     _failures: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
     _failure: str = ""
@@ -80,17 +83,18 @@ class Pool:
             call.close()  # what it asked last is not in the record: it fails as it did
             self._mark(kind, "record")
             raise TimeoutError if self._failure == f"{hop}_timeout" else RuntimeError("as recorded")
-        if not self.live:
+        over = self.spent.over() if self.live else "nothing may be asked live"
+        if over:
             call.close()
             self._mark(kind, "refused")
-            self.refused = self.refused or kind
-            raise LiveRefused(
-                f"a request of kind {kind} is not in the record, and nothing may be asked live", where=hop
-            )
+            self.refused, self.why = self.refused or kind, self.why or over
+            raise LiveRefused(f"a request of kind {kind} is not in the record, and {over}", where=hop)
         self._mark(kind, "live")
-        self.calls += 1
+        self.spent.call()
         self.asked.add(kind)
-        return await call
+        answer = await call
+        self.spent.charge(answer)
+        return answer
 
     def _mark(self, kind: str, source: From) -> None:
         self.marks.append({"kind": kind, "from": source})

@@ -84,14 +84,16 @@ class Record:
         raise NotReplayable("the record does not hold the options of this run", where=f"run {self.row.run}")
 
 
-async def load(store: Store, keys: Keys, run: str) -> Record:
-    """The record of `run`. Raises UsageError, RunNotFound, NotReplayable, KeyUnavailable."""
+async def load(store: Store, keys: Keys, run: str, tenant: str) -> Record:
+    """The record of a run of `tenant`; one of another is none. Raises UsageError, RunNotFound, NotReplayable,
+    KeyUnavailable.
+    """
     try:
         name = str(uuid.UUID(run.removeprefix("tr-")))
     except ValueError:
         raise UsageError(f"{run!r} is no id of a run", where="RUN", hint="`fiel ask` prints it") from None
     row = await store.run(name)
-    if row is None:
+    if row is None or row.tenant != tenant:  # before anything else can go wrong, which would say that it is there
         raise RunNotFound("no such run", where=name)
     sealed = list(await store.entries(name))
     origin = await _origin(store, row)

@@ -10,10 +10,10 @@ from fiel.infra.replay.change import KINDS, UNCHANGED, Change
 from fiel.infra.replay.kept import Kept
 from fiel.infra.replay.masks import Sight, masked
 from fiel.infra.replay.record import Record, load
+from fiel.infra.replay.spent import Spent
 from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.walk import Own, Walked, strict
 from fiel.infra.replay.whatif import Replayed, counterfactual
-from fiel.infra.telemetry.trace import RunNotFound
 from fiel.tools.errors import NotPermitted, UsageError
 from fiel.tools.principal import Principal
 
@@ -40,17 +40,19 @@ class Replays:
 
     async def record(self, principal: Principal, run: str) -> Record:
         """The record of a run of the caller's tenant. Raises RunNotFound, NotReplayable, and as keys and store do."""
-        record = await load(self.store, self.keys, run)
-        if record.row.tenant != principal.tenant:
-            raise RunNotFound("no such run", where=record.row.run)
-        return record
+        return await load(self.store, self.keys, run, principal.tenant)
 
-    async def of(self, principal: Principal, record: Record, change: Change) -> dict[str, Any]:
-        """Replay `record`, for a caller and a change that were checked. Raises as `one` does."""
+    async def of(
+        self, principal: Principal, record: Record, change: Change, spent: Spent | None = None
+    ) -> dict[str, Any]:
+        """Replay `record`, for a caller and a change that were checked. Raises as `one` does.
+
+        `spent`: what this one and others may spend together.
+        """
         if change.strict:
             found: Walked = await strict(record, self.stage, await self._own(record) if change.then else None)
         else:
-            found = await counterfactual(record, self.stage, change)
+            found = await counterfactual(record, self.stage, change, spent)
         value = shaped(record, found, change)
         return await masked(self.sight, principal, record, found, value)
 
@@ -93,6 +95,7 @@ def shaped(record: Record, found: Walked, change: Change) -> dict[str, Any]:
         "run": record.row.run,
         "mode": "strict" if change.strict else "counterfactual",
         "identical": found.first is None,
+        "whole": found.whole,
         "first_divergence": found.first,
         "hops": found.hops,
         "outcome": {"recorded": _last(entries, "outcome"), "replayed": found.outcome},
@@ -105,7 +108,8 @@ def shaped(record: Record, found: Walked, change: Change) -> dict[str, Any]:
             "changes": change.plain(),
             "reason": {"recorded": _last(entries, "reason"), "replayed": found.reason or None},
             "answer": {"recorded": _answer(record), "replayed": found.answer or None},
-            "live_calls": found.live_calls,
+            "live_calls": found.spent.calls,
+            "spent": found.spent.plain(),
             "refused": found.refused or None,
         }
     return value

@@ -19,7 +19,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2re
 svg { max-width: 100%; height: auto; display: block; } svg text { font: 13px system-ui, sans-serif; fill: var(--ink); }
 svg .name { text-anchor: end; } svg .top { text-anchor: middle; }
 svg .bar { fill: var(--bar); } svg .withheld { fill: var(--bad); } svg .released { fill: var(--good); }
-svg .changed { fill: var(--odd); } svg .same, svg .open, svg .failed { fill: var(--calm); }
+svg .changed { fill: var(--odd); } svg .same, svg .cut, svg .open, svg .failed { fill: var(--calm); }
 svg .kept { fill: var(--bar); } svg .moved { fill: var(--bad); }
 article { border: 1px solid var(--line); background: var(--card); border-radius: 6px; padding: .7rem 1rem;
   margin: .6rem 0; overflow-wrap: anywhere; }
@@ -55,7 +55,13 @@ def page(value: Mapping[str, Any], title: str) -> str:
 
 def _headline(value: Mapping[str, Any]) -> str:
     changes = ", ".join(f"{name} = {one}" for name, one in value["changes"].items()) or "nothing changed"
-    return f"{value['runs']} runs; {changes}; {value['live_calls']} live calls; {value['seconds']} s"
+    return f"{value['runs']} runs; {changes}; {bill(value['spent'])}; {value['seconds']} s"
+
+
+def bill(spent: Mapping[str, Any]) -> str:
+    """What live calls came to, in words."""
+    tokens = f"{spent['input_tokens']} + {spent['output_tokens']} tokens"
+    return f"{spent['calls']} live calls, {tokens}, cost {spent['cost']}"
 
 
 def _example(one: Mapping[str, Any]) -> str:

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fiel.infra.replay.change import Change
+from fiel.infra.replay.spent import Spent
 
-Kind = Literal["same", "changed", "withheld", "released", "open", "failed"]
+Kind = Literal["same", "cut", "changed", "withheld", "released", "open", "failed"]
 KINDS: dict[Kind, str] = {
     "withheld": "answered then, not now",
     "released": "answered now, not then",
     "changed": "differs otherwise",
     "same": "the same, hop by hop",
+    "cut": "the same, as far as the record goes",
     "open": "asks for a call that was not allowed",
     "failed": "cannot be replayed",
 }
@@ -37,12 +39,13 @@ class Seen:
             return self.kind or "failed"
         if self.value.get("refused"):
             return "open"
+        same: Kind = "same" if self.value["whole"] else "cut"
         if self.value["mode"] == "strict":  # it ends where it differs, so it has no outcome to compare
-            return "same" if self.value["identical"] else "changed"
+            return same if self.value["identical"] else "changed"
         then, now = self.value["outcome"]["recorded"], self.value["outcome"]["replayed"]
         if then != now and "answered" in (then, now):
             return "withheld" if then == "answered" else "released"
-        return "same" if self.value["identical"] else "changed"
+        return same if self.value["identical"] else "changed"
 
 
 @dataclass(slots=True)
@@ -53,7 +56,8 @@ class Summary:
     done: int = 0
     """Runs that were looked at, those of other collections too."""
     seconds: float = 0.0
-    live_calls: int = 0
+    spent: Spent = field(default_factory=Spent)
+    """The live calls of all runs, and what they cost."""
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """Of then, of now, how many."""
@@ -73,7 +77,8 @@ class Summary:
             self.examples[kind].append(_example(seen))
 
     def _count(self, kind: Kind, value: dict[str, Any]) -> None:
-        self.live_calls += value["live_calls"]
+        if "spent" in value:
+            self.spent.take(value["spent"])
         if value["first_divergence"]:
             self.hops[value["first_divergence"]["hop"]] += 1
         if kind != "open" and (value["identical"] or value["mode"] == "counterfactual"):
@@ -87,12 +92,13 @@ class Summary:
             "mode": "strict" if self.change.strict else "counterfactual",
             "changes": self.change.plain(),
             "runs": self.counts.total(),
-            "identical": self.counts.total() == self.counts["same"],
+            "identical": self.counts.total() == self.counts["same"] + self.counts["cut"],
             "counts": {kind: self.counts[kind] for kind in KINDS},
             "outcomes": {then: dict(now) for then, now in sorted(self.outcomes.items())},
             "hops": dict(self.hops.most_common()),
             "reasons": dict(self.reasons.most_common()),
-            "live_calls": self.live_calls,
+            "live_calls": self.spent.calls,
+            "spent": self.spent.plain(),
             "seconds": round(self.seconds, 3),
             "examples": {kind: self.examples[kind] for kind in KINDS if self.examples[kind]},
         }

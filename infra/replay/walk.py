@@ -40,6 +40,8 @@ class Walked:
     notes: list[str] = field(default_factory=list)
     """What of then is not installed now."""
     outcome: str | None = None
+    whole: bool = True
+    """Whether the replay came to an end of the graph, or to where the run waits for somebody."""
     pairs: list[Pair] = field(default_factory=list)
     """For each of the hops, what it left then and now."""
 
@@ -133,6 +135,7 @@ class _Walk:
             if body["status"].split(":")[0] in CUT:
                 self._rest(place, "cut")
                 self.found.notes.append(f"the hop {body['hop']} was cut off then ({body['status']})")
+                self.found.whole = False
                 return
             if expected is not None and expected != body["hop"]:
                 self._differs(body, [{"what": "next hop", "recorded": body["hop"], "replayed": expected}])
@@ -150,6 +153,7 @@ class _Walk:
             expected = None if interrupted else await following(self.stage.graph, body["hop"], state)
         if expected not in (None, END):
             self.found.notes.append(f"the record ends before the hop {expected}")
+            self.found.whole = False
 
     async def _hop(self, body: Mapping[str, Any], state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run one hop as then, and compare what it leaves."""

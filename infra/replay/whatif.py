@@ -5,7 +5,7 @@ unchanged is answered from the record. Differences that only name another versio
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from fiel.infra.replay.hops import call, folded, following, values
 from fiel.infra.replay.pool import Pool
 from fiel.infra.replay.record import NotReplayable, Record
 from fiel.infra.replay.rehearse import Rehearsal, opened, rehearsing
+from fiel.infra.replay.spent import Spent
 from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.walk import CUT, Left, Pair, Walked, code_note
 
@@ -33,13 +34,17 @@ class Replayed(Walked):
     reason: str = ""
     answer: str = ""
     """What the caller would be told."""
-    live_calls: int = 0
+    spent: Spent = field(default_factory=Spent)
+    """Its live calls, and what they cost."""
     refused: str = ""
     """Kind of the call that was refused; the replay ended there."""
 
 
-async def counterfactual(record: Record, stage: Stage, change: Change) -> Replayed:
-    """Replay `record` under `change`. Raises NotReplayable for a run that cannot be walked from its beginning."""
+async def counterfactual(record: Record, stage: Stage, change: Change, spent: Spent | None = None) -> Replayed:
+    """Replay `record` under `change`. Raises NotReplayable for a run that cannot be walked from its beginning.
+
+    `spent`: of many replays together, whose limits hold for all of them.
+    """
     line = [*record.origin.entries, *record.entries]
     if (START, line[0].body["hop"]) not in stage.graph.builder.edges:
         raise NotReplayable(
@@ -49,7 +54,7 @@ async def counterfactual(record: Record, stage: Stage, change: Change) -> Replay
         )
     options = replace(record.options, **change.options)
     stated = {name: one for name, one in record.versions.items() if name != "chat" or "chat" not in change.options}
-    pool = Pool(record, change.again, change.live)
+    pool = Pool(record, change.again, change.live, spent=(spent or Spent.within(change)).part())
     pool.fill(line)
     whole = replace(record, origin=type(record.origin)())  # the past is walked too
     one = Rehearsal(
@@ -94,7 +99,9 @@ class _Walk:
             update = await call(self.stage.graph, self.one, hop, state, step=len(self.path))
             self._compare(hop)
             if self.pool.refused:
-                self.found.notes.append(f"the hop {hop} asks what is not in the record ({self.pool.refused})")
+                why = f"{self.pool.refused}: {self.pool.why}"
+                self.found.notes.append(f"the hop {hop} asks what is not in the record ({why})")
+                self.found.whole = False
                 break
             if update is None and not self.pool.has_more(hop, "ruling"):
                 break
@@ -147,7 +154,7 @@ class _Walk:
 
     def _conclude(self, state: Mapping[str, Any]) -> None:
         found = self.found
-        found.live_calls, found.refused = self.pool.calls, self.pool.refused
+        found.spent, found.refused = self.pool.spent, self.pool.refused
         if not found.refused:
             found.outcome, found.reason = state.get("outcome"), str(state.get("reason") or "")
             found.answer = str(state.get("answer") or "")

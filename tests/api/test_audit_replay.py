@@ -42,8 +42,10 @@ async def test_an_auditor_replays_a_run_and_that_is_an_act(http: Any, house: Rec
         body = {"options": {"k": 8}, "again": ["chat"]}
         other = (await web.post(f"/audit/runs/{run}/replay", json=body)).json()
         assert (other["mode"], other["live_calls"]) == ("counterfactual", 1)
+        assert other["spent"] == {"calls": 1, "input_tokens": 10, "output_tokens": 5, "cost": "0.0001"}
         acts = (await web.get("/audit/acts", params={"kind": "replay"})).json()
     assert [act["body"]["detail"]["changes"] for act in acts] == [{"again": ["chat"], "k": 8}, {}]
+    assert acts[0]["body"]["detail"]["spent"] == other["spent"]
     assert {(act["subject"], act["principal"]) for act in acts} == {(run, "eve")}
 
 
@@ -65,7 +67,15 @@ async def test_nobody_else_replays_and_nothing_is_told_of_other_tenants(http: An
 async def test_what_cannot_be_asked_is_refused(http: Any, house: Recorded) -> None:
     run = await _ask(house)
     async with http("eve", roles=("auditor",), tenant=TENANT) as web:
-        for body in ({"policy": "none"}, {"options": {"colour": 1}}, {"again": ["check"]}, {"colour": 1}):
+        for body in (
+            {"policy": "none"},
+            {"options": {"colour": 1}},
+            {"again": ["check"]},
+            {"colour": 1},
+            {"max_live": -1},
+            {"max_cost": "-1"},
+            {"max_cost": "NaN"},
+        ):
             assert (await web.post(f"/audit/runs/{run}/replay", json=body)).status_code == 422, body
 
 

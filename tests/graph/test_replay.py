@@ -1,5 +1,6 @@
 """Strict replay: the same bytes from the record alone, and the first divergence named at its hop."""
 
+import time
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -215,6 +216,36 @@ async def test_only_auditors_and_administrators_of_the_tenant_replay(recorded: H
     foreign = Principal("elsewhere", "eve", frozenset(), frozenset({"auditor"}))
     with pytest.raises(records.RunNotFound):
         await replays(recorded).one(foreign, run)
+    del recorded.store.sealed[run][1]
+    with pytest.raises(records.RunNotFound):  # what is wrong with it would say that it is there
+        await replays(recorded).one(foreign, run)
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+async def test_a_run_whose_end_is_missing_is_not_called_identical_without_saying_so(recorded: House, kept: int) -> None:
+    run = str(uuid.uuid4())
+    await recorded.ask(run=run)
+    whole = await again(recorded, run)
+    del recorded.store.sealed[run][kept:]
+    value = await again(recorded, run)
+    assert (whole["whole"], value["whole"], value["first_divergence"]) == (True, False, None)
+    assert any("ends before the hop" in note for note in value["notes"])
+
+
+async def test_the_place_of_the_process_says_nothing_to_a_replay(
+    recorded: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = str(uuid.uuid4())
+    await recorded.ask("¿Qué guarda la İstanbul straße?", run=run)
+    try:
+        for zone in ("Pacific/Kiritimati", "America/Caracas"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            value = await again(recorded, run)
+            assert value["identical"] and value["whole"], value["first_divergence"]
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
 
 
 AUDITOR = Principal("default", "eve", frozenset(), frozenset({"auditor"}))

@@ -73,6 +73,23 @@ async def test_strict_replays_of_a_day_count_what_is_identical(recorded: House) 
     _stands_alone(page(value, "Broken"))
 
 
+async def test_runs_that_were_cut_off_are_not_counted_among_the_same(recorded: House) -> None:
+    runs = await _day(recorded, ("What?", "Why?"))
+    del recorded.store.sealed[runs[1]][2:]
+    value = (await many(replays(recorded), local_administrator(), runs, UNCHANGED, ALL)).plain()
+    assert (value["counts"]["same"], value["counts"]["cut"], value["identical"]) == (1, 1, True)
+    assert [one["run"] for one in value["examples"]["cut"]] == [runs[1]]
+
+
+async def test_the_limit_of_live_calls_holds_for_all_runs_together(recorded: House) -> None:
+    runs = await _day(recorded, ("What?", "Why?", "Who?"))
+    change = Change(again=frozenset({"chat"}), most_calls=2)
+    value = (await many(replays(recorded), local_administrator(), runs, change, ALL, at_once=3)).plain()
+    assert (value["live_calls"], value["counts"]["open"]) == (2, 1)
+    assert value["spent"] == {"calls": 2, "input_tokens": 20, "output_tokens": 10, "cost": "0.0002"}
+    assert "2 live calls, 20 + 10 tokens, cost 0.0002" in page(value, "Spent")
+
+
 async def test_an_auditor_without_a_grant_reads_no_question(recorded: House) -> None:
     add_bundle(recorded, "words", WORD.format(stage="input", word="vault"))
     runs = await _day(recorded, (MARK,))

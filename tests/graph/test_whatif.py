@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -106,6 +107,23 @@ async def test_a_changed_word_of_a_prompt_is_named_where_the_model_is_asked(reco
     assert [one["node"] for one in refused["hops"] if one["status"] == "refused"] == ["generate"]
     assert (refused["refused"], refused["identical"], refused["live_calls"]) == ("chat", False, 0)
     assert refused["outcome"]["replayed"] is None
+
+
+@pytest.mark.parametrize("limit", [{"most_calls": 1}, {"most_cost": Decimal("0.0001")}])
+async def test_live_calls_are_charged_and_end_where_they_may_go_no_further(
+    recorded: House, limit: dict[str, Any]
+) -> None:
+    run = await _ask(recorded)
+    change = Change(again=frozenset({"chat", "judge"}))
+    value = await replays(recorded).one(local_administrator(), run, change)
+    assert value["live_calls"] == 2
+    assert value["spent"] == {"calls": 2, "input_tokens": 10, "output_tokens": 5, "cost": "0.0001"}
+    less = await replays(recorded).one(local_administrator(), run, replace(change, **limit))
+    assert (less["live_calls"], less["refused"], less["spent"]["cost"]) == (1, "judge", "0.0001")
+    assert (less["identical"], less["whole"]) == (False, False)
+    assert any("allowed" in note for note in less["notes"])
+    none = await replays(recorded).one(local_administrator(), run, Change(again=frozenset({"chat"}), most_calls=0))
+    assert (none["live_calls"], none["refused"]) == (0, "chat")
 
 
 async def test_another_model_writes_another_answer(recorded: House) -> None:

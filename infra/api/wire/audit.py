@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -94,13 +95,20 @@ class ReplayAsk(Wire):
     again: Annotated[list[Name], Field(max_length=20)] = Field(default_factory=list)
     """Kinds of effects that are asked anew although the record has them."""
     live: bool = True
-    then: bool = False
     """Whether models and the index may be asked for what the record does not hold."""
+    max_live: Annotated[int, Field(ge=0)] | None = None
+    """So many live calls at most."""
+    max_cost: Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6, allow_inf_nan=False)] | None = None
+    """Once live calls have cost so much, no further one begins."""
+    then: bool = False
+    """Under the bundle and the prompts of then."""
 
     def change(self) -> Change:
         named = {"policy": self.policy, "prompt": self.prompt, "chat": self.chat}
         options = {name: value for name, value in named.items() if value is not None}
-        return Change({**self.options, **options}, frozenset(self.again), self.live, self.then)
+        return Change(
+            {**self.options, **options}, frozenset(self.again), self.live, self.then, self.max_live, self.max_cost
+        )
 
 
 def micros(at: datetime | None) -> int:
