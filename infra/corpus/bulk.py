@@ -41,8 +41,9 @@ class Bulk:
         await self._run(("allow",), values)
 
     async def delete(self, document: str) -> None:
-        """Leave a tombstone; the chunks go."""
-        await self._run(("drop_chunks", "tombstone"), {"document": document})
+        """Leave a tombstone, for curators; the chunks go."""
+        values = {"document": document, "acl": await self._grants(frozenset())}
+        await self._run(("drop_chunks", "tombstone"), values)
 
     async def _run(self, queries: Sequence[str], values: Mapping[str, Any]) -> None:
         async with self._acting(self._principal) as connection:

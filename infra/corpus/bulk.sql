@@ -43,4 +43,4 @@ UPDATE fiel.documents SET allowed = %(acl)s::int[] WHERE id = %(document)s::uuid
 DELETE FROM fiel.chunks WHERE document = %(document)s::uuid
 
 -- name: tombstone
-UPDATE fiel.documents SET deleted_at = now() WHERE id = %(document)s::uuid
+UPDATE fiel.documents SET deleted_at = now(), allowed = %(acl)s::int[] WHERE id = %(document)s::uuid

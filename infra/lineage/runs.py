@@ -31,6 +31,8 @@ class Facts:
     sentences: Sequence[Mapping[str, Any]]
     searches: Sequence[Json]
     """Requests of the search in order: query, collection, k, language, index, and the chunks found, best first."""
+    before: frozenset[str] | None
+    """Documents behind earlier turns of the thread, which a query leans on; None where nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ async def sources(database: Database, keys: Keys, by: Principal, run: str, sente
 
     One's own run, or any of the tenant for administrators, auditors and developers. What the caller may not read at
     this moment is there by its ids alone: a sentence that cites such a text is not shown either, and the queries are
-    shown to whoever may read everything that the run used. Raises RunNotFound, UsageError, KeyErased, KeyUnavailable.
+    shown to whoever may read everything that the run and the earlier turns of its thread used. Raises RunNotFound,
+    UsageError, KeyErased, KeyUnavailable.
     """
     value = await trace(PostgresStore(database.system), by, run)
     name = str(uuid.UUID(value["traces"][-1]))
@@ -65,11 +68,12 @@ async def sources(database: Database, keys: Keys, by: Principal, run: str, sente
         raise UsageError(f"the answer has {len(shown)} sentences", where="sentence")
     facts = ("run", "caller", "started", "outcome", "reason", "edited", "intact", "versions")
     everything = seen.all([one["document"] for one in found.passages])
+    leaned = everything and found.before is not None and seen.all(sorted(found.before))
     return {
         **{fact: value[fact] for fact in facts},
         "readable": everything,
         "sentences": shown if sentence is None else shown[sentence - 1 : sentence],
-        "queries": [_query(number, one, everything) for number, one in enumerate(found.searches, 1)],
+        "queries": [_query(number, one, leaned) for number, one in enumerate(found.searches, 1)],
         "passages": [_passage(one, found, seen) for one in found.passages],
     }
 
@@ -79,7 +83,22 @@ async def _facts(connection: Any, keys: Keys, one: Told) -> Facts:
     if (lost := one.lost or searched.lost) is not None:
         raise lost
     shown = released(one)
-    return Facts(passages or (), shown.citations, shown.sentences, list(_searches(searched)))
+    before = await _before(connection, keys, one)
+    return Facts(passages or (), shown.citations, shown.sentences, list(_searches(searched)), before)
+
+
+async def _before(connection: Any, keys: Keys, one: Told) -> frozenset[str] | None:
+    _, turns = await origin(connection, keys, one, "turns")
+    runs = [turn["run"] for turn in (turns or ())[:-1]]  # the last one is this run's own
+    earlier, found = await told(connection, keys, runs), set[str]()
+    for run in runs:
+        if run not in earlier or earlier[run].tenant != one.tenant:
+            return None
+        searched, passages = await origin(connection, keys, earlier[run], "passages")
+        if earlier[run].lost or searched.lost:
+            return None
+        found.update(passage["document"] for passage in passages or ())
+    return frozenset(found)
 
 
 def _searches(one: Told) -> Any:
@@ -93,7 +112,7 @@ def _searches(one: Told) -> Any:
 
 async def _seen(connection: Any, found: Facts) -> Seen:
     sql, used = load(__package__, "ask.sql"), [*found.passages, *found.citations]
-    documents = sorted({one["document"] for one in used})
+    documents = sorted({*(one["document"] for one in used), *(found.before or ())})
     rows = await (await connection.execute(sql["sources"], {"documents": documents})).fetchall()
     places = sorted({_place(one) for one in used})
     versions, starts, ends = ([place[at] for place in places] for at in range(3))

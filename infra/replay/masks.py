@@ -1,7 +1,8 @@
 """What somebody may see of a replay: auditors read passages, and what follows from them, only where a grant says so.
 
 Codes, scores and versions are shown to every auditor. Texts are shown where the auditor may read each document that the
-run has seen, then or in the replay; of other runs, only the passages of documents that he may read.
+run has seen, then or in the replay, and that earlier turns of its thread have seen; of other runs, only the passages of
+documents that he may read.
 """
 
 import re
@@ -9,7 +10,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from fiel.infra.replay.record import Record
-from fiel.infra.replay.walk import Left, Pair, Walked
+from fiel.infra.replay.seen import documents_of
+from fiel.infra.replay.walk import Pair, Walked
 from fiel.tools.principal import Principal
 
 Sight = Callable[[Principal, str, Collection[str]], Awaitable[frozenset[str] | None]]
@@ -27,15 +29,19 @@ _CODES = re.compile(
 _PASSAGE = re.compile(r"writes\.passages\[(\d+)\].*")
 
 
+Before = Callable[[], Awaitable[frozenset[str] | None]]
+"""Documents behind the earlier turns of the thread; None where nobody can say."""
+
+
 async def masked(
-    sight: Sight, principal: Principal, record: Record, found: Walked, value: dict[str, Any]
+    sight: Sight, principal: Principal, record: Record, found: Walked, value: dict[str, Any], before: Before
 ) -> dict[str, Any]:
     """`value` without the texts that `principal` may not read; where any is missing, it says `"masked": true`."""
     if principal.may("administrator"):
         return value
-    seen = set(_documents(found, record))
-    readable = await sight(principal, record.options.collection, seen)
-    if readable is not None and seen <= readable:
+    earlier, seen = await before(), {*documents_of(record), *_found(found)}
+    readable = await sight(principal, record.options.collection, seen | (earlier or frozenset()))
+    if earlier is not None and readable is not None and seen | earlier <= readable:
         return value
     may = readable or frozenset()
     hops = [
@@ -47,15 +53,12 @@ async def masked(
     return {**value, **hidden, "hops": hops, "first_divergence": first, "masked": True}
 
 
-def _documents(found: Walked, record: Record) -> Iterator[str]:
-    """Every document of which a passage stood in the state, then or now."""
-    bodies = [Left(one.body, record.value) for one in (*record.origin.entries, *record.entries)]
-    for left in (*bodies, *(one for pair in found.pairs for one in pair if one is not None)):
+def _found(found: Walked) -> Iterator[str]:
+    """Every document of which a passage stood in the state of the replay."""
+    for now in (pair[1] for pair in found.pairs if pair[1] is not None):
         for part in ("reads", "writes"):
-            if digest := left.body[part].get("passages"):
-                yield from (passage["document"] for passage in left.value(digest) or ())
-    if digest := record.entries[0].entry.reads.get("passages"):
-        yield from (passage["document"] for passage in record.value(digest) or ())
+            if digest := now.body[part].get("passages"):
+                yield from (passage["document"] for passage in now.value(digest) or ())
 
 
 def _shown(diff: Mapping[str, Any], pair: Pair, readable: Collection[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fiel.infra.replay.change import KINDS, UNCHANGED, Change
 from fiel.infra.replay.kept import Kept
 from fiel.infra.replay.masks import Sight, masked
 from fiel.infra.replay.record import Record, load
+from fiel.infra.replay.seen import documents_before
 from fiel.infra.replay.spent import Spent
 from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.walk import Own, Walked, strict
@@ -54,7 +55,9 @@ class Replays:
         else:
             found = await counterfactual(record, self.stage, change, spent)
         value = shaped(record, found, change)
-        return await masked(self.sight, principal, record, found, value)
+        return await masked(
+            self.sight, principal, record, found, value, lambda: documents_before(self.store, self.keys, record)
+        )
 
     async def _own(self, record: Record) -> Own:
         if self.kept is None:

@@ -11,7 +11,7 @@ from langgraph.types import Command
 from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
-from fiel.infra.replay.change import Change
+from fiel.infra.replay.change import UNCHANGED, Change
 from fiel.infra.replay.record import NotReplayable
 from fiel.nodes.prompts import Prompts
 from fiel.policies.bundle import parse_bundle
@@ -166,6 +166,35 @@ async def test_an_auditor_reads_of_new_passages_only_those_of_a_grant(
     assert "kazoo" not in str(value)
     assert "xylophone" not in str(value)
     assert "kazoo" in str(await replays(recorded, ("d1", "d2")).one(AUDITOR, run, change))
+
+
+@pytest.mark.parametrize("erased", [False, True])
+async def test_an_auditor_reads_of_a_later_turn_only_with_a_grant_on_what_the_earlier_ones_saw(
+    recorded: House, monkeypatch: pytest.MonkeyPatch, erased: bool
+) -> None:
+    recorded.models.writes, recorded.models.text = True, "The vault holds a xylophone of brass."
+    recorded.models.written = f"{recorded.models.text} [1]"
+    first = await _ask(recorded, thread="t")
+    usual = Models.passage
+    monkeypatch.setattr(
+        Models, "passage", lambda self: Passage(**{**usual(self), "document": "d2", "text": "A kazoo."})
+    )
+    for question in ("And what else is held?", "And what more is held?"):  # the state holds passages of one turn before
+        run = await _ask(recorded, question, thread="t")
+
+    def prompts(name: str) -> Prompts:
+        from fiel.graphs.answer.prompt_files import prompts as files
+
+        return replace(files("default"), rewrite_template=files("default").rewrite_template + " Go.")
+
+    recorded.services = replace(recorded.services, prompts=prompts)
+    assert "xylophone" in str(await replays(recorded).one(local_administrator(), run, UNCHANGED)), "what is at stake"
+    if erased:
+        del recorded.store.contents[first]
+    value = await replays(recorded, ("d1", "d2") if erased else ("d2",)).one(AUDITOR, run, UNCHANGED)
+    assert value["masked"]
+    assert "xylophone" not in str(value)
+    assert ("xylophone" in str(await replays(recorded, ("d1", "d2")).one(AUDITOR, run, UNCHANGED))) is not erased
 
 
 async def test_what_a_reader_may_not_set_an_auditor_may_ask_about(recorded: House) -> None:

@@ -28,7 +28,7 @@ from fiel.tools.principal import CURATORS, Principal, local_administrator
 from fiel.tools.search.memory import Stored
 from fiel.tools.sql import load
 from tests.conftest import Urls
-from tests.lineage import QUESTION, Runs
+from tests.lineage import QUESTION, Runs, passage
 
 WORDS = ("aardvark", "bergamot", "cinnabar")
 NAMES = st.frozensets(st.sampled_from(("red", "blue", "user:ana", "everyone")), max_size=2)
@@ -134,6 +134,29 @@ async def test_nobody_sees_what_they_may_not_read_now(keeper: Runs, acls: Any, c
     await Grants(keeper.database).grant(world.boss, world.chunks[0].document, "group:blue")
     world.allowed[world.chunks[0].document] |= {"blue"}
     await world.check()
+
+
+async def test_a_query_may_lean_on_earlier_turns_and_is_shown_with_a_grant_on_what_they_saw(keeper: Runs) -> None:
+    world = World(keeper)
+    await world.fill([frozenset({"red"}), frozenset({"blue", "red"}), frozenset()], [[0]])
+    auditor = Principal(world.tenant, "eva", frozenset({"blue"}), frozenset({"auditor"}))
+
+    async def query(*earlier: str) -> Any:
+        """The query of a later turn, over the second document alone, as the auditor sees it."""
+        turns = [{"run": run} for run in (*earlier, "its own")]
+        found = {"passages": [passage(world.chunks[1])]}
+        run = await keeper.recorded(world.ana, [("guard_input", {"turns": turns}, {}), ("retrieve", found, {})])
+        value = await runs.sources(keeper.database, keeper.keys, auditor, run)
+        assert value["readable"]
+        return value["queries"][0]["text"]
+
+    first = await keeper.answered(world.ana, world.chunks[:1], [[world.chunks[0]]])
+    other = await keeper.answered(world.ana, world.chunks[1:2], [[world.chunks[1]]])
+    assert await query() == await query(other) == QUESTION
+    assert await query(first, other) is None
+    assert await query(str(uuid.uuid4())) is None, "nobody knows what a turn without a record has seen"
+    await Grants(keeper.database).grant(world.boss, world.chunks[0].document, "group:blue")
+    assert await query(first, other) == QUESTION
 
 
 # The two walls
