@@ -26,6 +26,7 @@ _DOING = {
     "creating": "creating the database",
     "waiting": "waiting for an earlier server to end",
     "starting": "waiting for PostgreSQL, which recovers after a crash",
+    "full": "waiting for room on the disk, which is full",
 }
 
 

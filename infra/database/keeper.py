@@ -9,6 +9,7 @@ number has to be believed. If the keeper is killed, the kernel tells the server 
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,10 +28,16 @@ Event = tuple[Literal["exit", "idle", "end"], int]
 
 PATIENCE = 5.0
 """Seconds that a server without a keeper gets before it is told to stop."""
+READY, NO_SPACE = "ready to accept connections", "No space left on device"
+"""What its log says once it serves, and of a disk that is full."""
 STOP_LIMIT = 120.0
 """Seconds that a clean stop may take before the server is stopped at once (the next start then recovers)."""
 CRASHES = 5
 """So many crashes within a minute are not followed by another start."""
+ROOM = 64 * 2**20
+"""Bytes that must be free again before a server that a full disk has ended is started: some segments of its log."""
+LOOK = 1.0
+"""Seconds between two looks at a full disk."""
 
 
 class Keeper:
@@ -45,6 +52,7 @@ class Keeper:
         self._child: subprocess.Popen[bytes] | None = None
         self._crashes: list[float] = []
         self._log_begin = 0
+        self._served = False
 
     def prepare(self) -> None:
         """Everything before the first start of the server. Raises DatabaseUnavailable."""
@@ -125,10 +133,17 @@ class Keeper:
         threading.Thread(target=lambda: self._events.put(("exit", child.wait())), daemon=True).start()
 
     def _restart(self, status: int) -> None:
-        """The server has ended by itself. A killed one is started again, one that gave up is not."""
+        """The server has ended by itself. A killed one is started again, one that gave up is not.
+
+        One that served, and that a full disk has ended, is started once there is room: whoever serves goes on then.
+        """
         now = time.monotonic()
         self._crashes = [*(crash for crash in self._crashes if now - crash < 60), now]
-        if status >= 0 or len(self._crashes) > CRASHES:
+        self._served = self._served or READY in self._said()
+        filled = status > 0 and self._served and (self._full() or NO_SPACE in self._said())
+        if filled and not self._room():
+            return
+        if (status >= 0 and not filled) or len(self._crashes) > CRASHES:
             raise DatabaseUnavailable(
                 f"PostgreSQL ended with status {status}: {cannot_write_into(self._layout.data) or self._last_words()}",
                 where=str(self._layout.data),
@@ -137,6 +152,18 @@ class Keeper:
         self._lock = FileLock(self._layout.lock("server"))
         self._settle()
         self._start()
+
+    def _full(self) -> bool:
+        return shutil.disk_usage(self._layout.data).free < ROOM or bool(cannot_write_into(self._layout.data))
+
+    def _room(self) -> bool:
+        """Wait until there is room on the disk; False where the last client has gone meanwhile, or somebody ends it."""
+        while self._full():
+            self._say("full")
+            with suppress(queue.Empty):
+                self._events.put(self._events.get(timeout=LOOK))  # the loop in `run` sees it
+                return False
+        return True
 
     def _stop(self) -> None:
         child = self._child
@@ -156,10 +183,13 @@ class Keeper:
                 self._layout.sockets.rmdir()
 
     def _last_words(self) -> str:
-        """What the server said since its start."""
+        return last_words(self._said())
+
+    def _said(self) -> str:
+        """What the server said since its start, as far as its log could take it."""
         with self._layout.log.open("rb") as log:
             log.seek(self._log_begin)
-            return last_words(log.read(65536).decode(errors="replace"))
+            return log.read(65536).decode(errors="replace")
 
     def _say(self, state: str) -> None:
         say(self._layout, {"state": state})

@@ -23,6 +23,7 @@ from fiel.infra.database.open import open_database
 from fiel.infra.settings import Settings
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.principal import Principal
+from tests.disks import fill, small_disk
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -439,23 +440,9 @@ def test_an_ordinary_user_needs_nothing(tmp_path: Path) -> None:
             assert "FIEL_HOME" in errors
 
 
-@contextmanager
-def _small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True
-    )
-    if mount.returncode:
-        pytest.skip("cannot mount a small disk here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 def test_a_disk_too_small_for_the_database_is_an_error_that_leaves_no_half(tmp_path: Path) -> None:
-    with _small_disk(tmp_path / "disk", 8) as disk:
+    with small_disk(tmp_path / "disk", 8) as disk:
         with pytest.raises(DatabaseUnavailable, match=r"No space left on device.*Free space"), Embedded(disk / "home"):
             pytest.fail("started")
         assert not (disk / "home" / "postgres").exists()
@@ -464,17 +451,10 @@ def test_a_disk_too_small_for_the_database_is_an_error_that_leaves_no_half(tmp_p
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 def test_a_full_disk_at_start_is_an_error_and_space_heals_it(pristine: Path, tmp_path: Path) -> None:
-    with _small_disk(tmp_path / "disk", 120) as disk:
+    with small_disk(tmp_path / "disk", 120) as disk:
         home = disk / "home"
         shutil.copytree(pristine, home, ignore=shutil.ignore_patterns("run"))
-        filler = disk / "filler"
-        with filler.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * 65536)
-                    file.flush()
-            except OSError:
-                pass
+        filler = fill(disk)
         with pytest.raises(DatabaseUnavailable, match="No space left on device"), Embedded(home):
             pytest.fail("started")
         filler.unlink()
