@@ -13,6 +13,7 @@ for each guard. `StageGuard` does not read it, and the sender is replaced by one
 exporter, no connection. Its own spans, which carry raw text, are off.
 """
 
+import asyncio
 import sys
 import threading
 import warnings
@@ -49,12 +50,8 @@ class Kit:
     def __init__(self) -> None:
         _import_quietly()
         from guardrails import AsyncGuard, OnFailAction, Validator, register_validator, settings
-        from guardrails.classes.history import Iteration
-        from guardrails.classes.history.inputs import Inputs
-        from guardrails.classes.history.outputs import Outputs
         from guardrails.classes.rc import RC
         from guardrails.utils.hub_telemetry_utils import HubTelemetry
-        from guardrails.validator_service import AsyncValidatorService
         from guardrails_ai.types import FailResult, PassResult
 
         # Never set up: the class's defaults say disabled, without a tracer.
@@ -62,13 +59,13 @@ class Kit:
         settings.disable_tracing = True
         settings.rc = RC(enable_metrics=False, use_remote_inferencing=False)
         passed = PassResult()
-        service = AsyncValidatorService(True)
 
         class StageGuard(AsyncGuard):  # type: ignore[misc]
             """A guard over the checks of one stage of a bundle.
 
-            `judge` runs the validators through Guardrails' own service, side by side. The runner above it is left out:
-            it prompts, asks again and keeps the raw texts of the last ten calls, and costs four times as much.
+            `judge` asks the guard's validators itself. Guardrails' runner is left out: it prompts, asks again and keeps
+            the raw texts of the last ten calls. So is its service, which makes a task, a span and a log of each
+            validator, whatever it does, and reads nothing of them that is not in the verdicts.
             """
 
             def _load_rc(self) -> None:
@@ -78,9 +75,18 @@ class Kit:
                 super()._configure_hub_telemtry(False)
 
             async def judge(self, work: Work) -> None:
-                """Run every validator on `work`, which keeps the verdicts. Guardrails itself sees no text."""
-                iteration = Iteration(callId="fiel", index=0, inputs=Inputs(), outputs=Outputs())
-                await service.async_validate("", {"work": work}, self._validator_map, iteration, "$", "$")
+                """Let every validator judge `work`, which keeps the verdicts. Guardrails itself sees no text.
+
+                Those that are done at once go first and in order; the others then wait side by side.
+                """
+                facts = {"work": work}
+                slow = []
+                for validator in self._validators:
+                    if work.waits(validator._index):
+                        slow.append(validator)
+                    else:
+                        await validator.async_validate("", facts)
+                await asyncio.gather(*(validator.async_validate("", facts) for validator in slow))
 
         class Enforce(Validator):  # type: ignore[misc]
             """A validator that lets one rule of the bundle judge."""

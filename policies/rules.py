@@ -109,10 +109,14 @@ class Work:
         self._inline = sum(map(len, self.parts)) <= INLINE_CHARACTERS
         self._blocked = len(rules)
 
+    def waits(self, index: int) -> bool:
+        """Whether rule `index` judges in a thread, so that others can meanwhile."""
+        return not (self._inline and self.rules[index].check.inline)
+
     async def judge(self, index: int) -> None:
         """Let rule `index` judge, and note its verdict. Does not raise: what fails, blocks."""
         rule = self.rules[index]
-        if self._inline and rule.check.inline:
+        if not self.waits(index):
             self.judge_here(index)
         elif index < self._blocked:
             started = time.perf_counter()

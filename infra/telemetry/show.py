@@ -44,9 +44,9 @@ class Shown:
             return self.text(value) if value else value
         if value is None or kind is int or kind is bool or kind is float:
             return value
-        if isinstance(value, Mapping):
+        if kind is dict or isinstance(value, Mapping):
             return {str(key): self.value(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+        if kind is list or isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         if hasattr(value, "content") and hasattr(value, "type"):
             return {"type": value.type, "content": self.value(value.content)}

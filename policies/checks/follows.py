@@ -43,10 +43,11 @@ class Follows(Check):
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
         given = facts.get("passages") or ()
         passages = [given] if isinstance(given, str) else list(given)
-        ordered, told = _apart(passages)
-        if not ordered or not parts:
+        by_order, by_rest = _apart(passages)
+        if not by_order or not parts:
             return nothing(parts)
-        told |= _words(str(facts.get("question") or ""))
+        ordered = _words(" ".join(by_order))
+        told = _words(" ".join((*by_rest, str(facts.get("question") or ""))))
         spans: list[Span] = []
         scores = [0.0] * len(parts)
         for start, end, score in _sentences(parts[0], ordered, told):
@@ -59,17 +60,17 @@ class Follows(Check):
         return Found(tuple(scores), tuple(spans))
 
 
-def _apart(passages: Sequence[str]) -> tuple[frozenset[str], set[str]]:
-    """Words of the orders in the passages, and words of all the rest."""
-    ordered: set[str] = set()
-    told: set[str] = set()
+def _apart(passages: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Sentences of the passages that are orders, and all the others."""
+    ordered: list[str] = []
+    told: list[str] = []
     for text in passages:
         for start, end, score in scored(text):
-            (ordered if score >= TASK else told).update(_words(text[start:end]))
-    return frozenset(ordered), told
+            (ordered if score >= TASK else told).append(text[start:end])
+    return ordered, told
 
 
-def _sentences(answer: str, ordered: frozenset[str], told: set[str]) -> Iterator[tuple[int, int, float]]:
+def _sentences(answer: str, ordered: frozenset[str], told: frozenset[str]) -> Iterator[tuple[int, int, float]]:
     """Sentences of the answer with words that only orders hold: start, end, share."""
     for match in SENTENCE.finditer(answer):
         own = _words(match.group()) - told

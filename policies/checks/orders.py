@@ -128,10 +128,12 @@ _PATTERNS = Injection()
 def scored(text: str) -> Iterator[tuple[int, int, float]]:
     """Every sentence of `text`: start, end, and how clearly it is an order, 0 to 1; in order."""
     for match in SENTENCE.finditer(text):
-        start, end = _trimmed(match)
-        if start < end:
-            clarity = _kept if end - start <= _LONGEST else _clarity
-            yield start, end, clarity(text[start:end])
+        found = match.group()
+        sentence = found.strip()
+        if sentence:
+            start = match.start() + found.index(sentence)
+            clarity = _kept if len(sentence) <= _LONGEST else _clarity
+            yield start, start + len(sentence), clarity(sentence)
 
 
 def _clarity(sentence: str) -> float:
@@ -150,11 +152,6 @@ def orders(text: str, least: float) -> Iterator[tuple[int, int, float]]:
 _kept = lru_cache(maxsize=4096)(_clarity)
 """A passage is looked at with its headings before it is read, without them when an answer is checked, and once more
 where it is quoted: its sentences are the same."""
-
-
-def _trimmed(match: re.Match[str]) -> tuple[int, int]:
-    found = match.group()
-    return match.start() + len(found) - len(found.lstrip()), match.end() - len(found) + len(found.rstrip())
 
 
 def _score(folded: str) -> float:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fiel.policies import checks
+from fiel.policies import checks, limits
 from fiel.policies.bundle import PolicyBundle, load_bundles, parse_bundle
 from fiel.policies.checks import CHECKS, Check
 from fiel.policies.checks.base import Found
@@ -220,6 +220,28 @@ async def test_threads_that_hang_do_not_pile_up() -> None:
         except Exception:
             await asyncio.sleep(0.01)
     pytest.fail("the places were not given back")
+
+
+async def test_a_thread_is_used_again_and_ends_when_it_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = Threads(most=4)
+
+    async def until(idle: int) -> None:
+        for _ in range(1000):
+            if len(threads._idle) == idle:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail(f"there are {len(threads._idle)} idle threads, not {idle}")
+
+    used = set()
+    for _ in range(5):
+        used.add(await threads.run(threading.get_ident, 10))
+        await until(1)  # a thread says that it is free after it has answered
+    assert len(used) == 1
+    monkeypatch.setattr(limits, "IDLE", 0.05)
+    together = threading.Barrier(3)
+    await asyncio.gather(*(threads.run(together.wait, 10) for _ in range(3)))
+    await until(0)
+    assert await threads.run(lambda: 7, 10) == 7
 
 
 async def test_a_check_that_ends_its_thread_blocks(policies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
