@@ -25,7 +25,6 @@ _SETTINGS: Mapping[str, str] = {
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "80",
-    "shared_buffers": "128MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "1GB",
@@ -222,9 +221,17 @@ def _quoted(value: str) -> str:
 
 
 def _memory() -> dict[str, str]:
-    """Where shared memory is scarce (containers give 64 MB), a parallel index build needs files instead."""
+    """What the machine's memory decides.
+
+    Vectors and words of 100,000 chunks take some 500 MiB. A page that is not in shared buffers is copied from the
+    system's cache and checked each time, which took a fifth of a search's time. Where shared memory is scarce
+    (containers give 64 MB), a parallel index build needs files instead.
+    """
+    eighth = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 // 2**20
+    settings = {"shared_buffers": f"{min(512, max(128, eighth))}MB"}
     try:
         state = os.statvfs("/dev/shm")  # noqa: S108
+        scarce = state.f_bavail * state.f_frsize < 512 * 2**20
     except OSError:
-        return {"dynamic_shared_memory_type": "mmap"}
-    return {} if state.f_bavail * state.f_frsize >= 512 * 2**20 else {"dynamic_shared_memory_type": "mmap"}
+        scarce = True
+    return settings | ({"dynamic_shared_memory_type": "mmap"} if scarce else {})

@@ -24,7 +24,7 @@ Statement = tuple[bytes, Sequence[Any]]
 Read = Callable[[Principal, Sequence[Statement]], Awaitable[list[list[DictRow]]]]
 """Runs statements in one transaction in which row security knows the caller (`fiel.infra.database.Database.read`)."""
 
-VERSION = "postgres:2"
+VERSION = "postgres:3"
 """Changes whenever the same rows and request could give another list."""
 
 EXACT = 2_500

@@ -38,7 +38,7 @@ WITH scope AS MATERIALIZED (
 ), near AS MATERIALIZED (
     -- Few visible: all of them are compared. Chunks of another model come last, so that no visible one is out of reach.
     (
-        SELECT c.number, c.shelf, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
+        SELECT c.number, c.shelf, c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
             THEN c.embedding <=> %(vector)s::vector END AS distance
         FROM fiel.chunks c
         WHERE (SELECT visible FROM size) <= %(exact)s
@@ -49,9 +49,9 @@ WITH scope AS MATERIALIZED (
     UNION ALL
     -- Many visible: the index gives half-precision neighbours, the true distance is taken outside of it.
     (
-        SELECT n.number, n.shelf, n.embedding <=> %(vector)s::vector AS distance
+        SELECT n.number, n.shelf, n.id, n.embedding <=> %(vector)s::vector AS distance
         FROM (
-            SELECT c.number, c.shelf, c.embedding
+            SELECT c.number, c.shelf, c.id, c.embedding
             FROM fiel.chunks c
             WHERE (SELECT visible FROM size) > %(exact)s
                 AND c.dimensions = $dimensions AND c.model = %(model)s
@@ -61,7 +61,7 @@ WITH scope AS MATERIALIZED (
         ) n
     )
 ), dense AS MATERIALIZED (
-    SELECT number, shelf, distance,
+    SELECT number, shelf, id, distance,
         CASE WHEN distance IS NOT NULL THEN row_number() OVER (ORDER BY distance NULLS LAST, number) END AS rank
     FROM near
 ), span AS MATERIALIZED (
@@ -80,76 +80,82 @@ WITH scope AS MATERIALIZED (
     -- Each token as a lexeme of each language that there are chunks of: names and numbers meet across languages.
     SELECT DISTINCT hashtextextended(word.lexeme, t.seed) AS term, t.seed, t.chunks, t.length
     FROM tongues t, asked a, unnest(to_tsvector(fiel.text_config(t.language), a.token)) AS word
-), hits AS MATERIALIZED (
-    -- Postings of each term, of visible chunks only, and no more than show that a term is common.
-    SELECT t.term, p.chunk, p.shelf, p.tf, p.tokens
+), counted AS MATERIALIZED (
+    -- How many visible chunks hold each, as far as it takes to know that it is common.
+    SELECT t.term, t.seed, t.length, d.df, ln(1 + (t.chunks - least(d.df, t.chunks) + 0.5) / (d.df + 0.5)) AS idf
     FROM terms t CROSS JOIN LATERAL (
-        SELECT p.chunk, p.shelf, p.tf, p.tokens FROM fiel.postings p
-        WHERE p.term = t.term AND p.shelf = ANY (ARRAY(SELECT id FROM scope))
-        LIMIT %(common)s + 1
-    ) p
-), frequencies AS MATERIALIZED (
-    SELECT term, count(*) AS df FROM hits GROUP BY term
+        SELECT count(*)::float8 AS df FROM (
+            SELECT FROM fiel.postings p
+            WHERE p.term = t.term AND p.shelf = ANY (ARRAY(SELECT id FROM scope))
+            LIMIT %(common)s + 1
+        ) AS held
+    ) d
 ), weights AS MATERIALIZED (
-    SELECT term, length, df, idf, sum(idf * 1.9) OVER (PARTITION BY seed) AS ideal
-    FROM (
-        SELECT t.term, t.seed, t.length, coalesce(f.df, 0) AS df,
-            ln(1 + (t.chunks - least(coalesce(f.df, 0), t.chunks) + 0.5) / (coalesce(f.df, 0) + 0.5)) AS idf
-        FROM terms t LEFT JOIN frequencies f ON f.term = t.term
-    ) AS weighed
+    -- Literals of double precision, since arithmetic on numeric is ten times slower.
+    SELECT term, df > %(common)s AS common, idf / sum(idf) OVER (PARTITION BY seed) AS weight,
+        0.54::float8 AS flat, 0.36::float8 / length AS slope
+    FROM counted
 ), matched AS MATERIALIZED (
-    SELECT h.chunk, h.shelf, sum(w.idf / w.ideal * h.tf * 1.9 / (h.tf + 0.9 * (0.6 + 0.4 * h.tokens / w.length))) AS coverage
-    FROM hits h JOIN weights w ON w.term = h.term
-    WHERE w.df <= %(common)s AND w.ideal > 0
-    GROUP BY h.chunk, h.shelf
-), listed AS MATERIALIZED (
-    SELECT chunk, shelf FROM matched ORDER BY coverage DESC, chunk LIMIT %(depth)s
-), candidates AS MATERIALIZED (
-    SELECT chunk AS number, shelf FROM listed UNION SELECT number, shelf FROM dense
-), common AS MATERIALIZED (
-    -- Common words find nothing by themselves, but count for what was found.
-    SELECT c.number AS chunk, sum(w.idf / w.ideal * p.tf * 1.9 / (p.tf + 0.9 * (0.6 + 0.4 * p.tokens / w.length))) AS coverage
-    FROM weights w
-    JOIN candidates c ON w.df > %(common)s AND w.ideal > 0
-    CROSS JOIN LATERAL (
-        SELECT p.tf, p.tokens FROM fiel.postings p
-        WHERE p.term = w.term AND p.shelf = c.shelf AND p.chunk = c.number AND p.shelf IN (SELECT id FROM scope)
-        LIMIT 1
+    SELECT p.chunk, p.shelf, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
+    FROM weights w CROSS JOIN LATERAL (
+        SELECT p.chunk, p.shelf, p.tf, p.tokens FROM fiel.postings p
+        WHERE NOT w.common AND p.term = w.term AND p.shelf = ANY (ARRAY(SELECT id FROM scope))
+        OFFSET 0
     ) p
-    GROUP BY c.number
-), texts AS MATERIALIZED (
-    SELECT c.number, coalesce(m.coverage, 0) + coalesce(o.coverage, 0) AS coverage, l.chunk IS NOT NULL AS listed
-    FROM candidates c
-    LEFT JOIN matched m ON m.chunk = c.number
-    LEFT JOIN common o ON o.chunk = c.number
-    LEFT JOIN listed l ON l.chunk = c.number
-), fused AS MATERIALIZED (
-    SELECT c.id, c.document, c.version, c.text, c.context, c.start_at, c.end_at, c.language, f.similarity, d.rank AS dense_rank,
-        CASE WHEN t.listed THEN row_number() OVER (PARTITION BY t.listed ORDER BY t.coverage DESC, c.number) END AS text_rank,
-        round((coalesce(CASE WHEN s.high > s.low THEN (f.similarity - s.low) / (s.high - s.low) ELSE f.similarity - s.high + 1
-            END, 0) + 2.5 * t.coverage)::numeric / 3.5, 6) AS score
-    FROM texts t
+    GROUP BY p.chunk, p.shelf
+), listed AS MATERIALIZED (
+    SELECT chunk, shelf, coverage FROM matched ORDER BY coverage DESC, chunk LIMIT %(depth)s
+), candidates AS MATERIALIZED (
+    SELECT number, shelf, id, distance, rank, false AS listed FROM dense WHERE number <> ALL (ARRAY(SELECT chunk FROM listed))
+    UNION ALL
     -- One by one: a join would read the whole index in order, because the planner cannot know how few there are.
+    SELECT l.chunk, l.shelf, c.id, c.distance, d.rank, true
+    FROM listed l LEFT JOIN dense d ON d.number = l.chunk
     CROSS JOIN LATERAL (
-        SELECT c.* FROM fiel.chunks c
-        WHERE c.number = t.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
+        SELECT c.id, CASE WHEN d.distance IS NOT NULL THEN d.distance
+            WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector END AS distance
+        FROM fiel.chunks c
+        WHERE c.number = l.chunk AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
         LIMIT 1
     ) c
-    LEFT JOIN dense d ON d.number = t.number
-    CROSS JOIN span s
+), common AS MATERIALIZED (
+    -- Common words find nothing by themselves, but count for what was found.
+    SELECT p.chunk, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
+    FROM (SELECT shelf, array_agg(number) AS numbers FROM candidates GROUP BY shelf) c
+    CROSS JOIN weights w
     CROSS JOIN LATERAL (
-        SELECT 1 - CASE WHEN d.distance IS NOT NULL THEN d.distance
-            WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector
-            END AS similarity
+        SELECT p.chunk, p.tf, p.tokens FROM fiel.postings p
+        WHERE w.common AND p.term = w.term AND p.shelf = c.shelf AND p.chunk = ANY (c.numbers)
+            AND (p.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
+        OFFSET 0
+    ) p
+    GROUP BY p.chunk
+), ranked AS MATERIALIZED (
+    SELECT f.number, f.id, f.similarity, f.rank AS dense_rank,
+        CASE WHEN f.listed THEN row_number() OVER (PARTITION BY f.listed ORDER BY f.coverage DESC, f.number) END AS text_rank,
+        round((coalesce(CASE WHEN s.high > s.low THEN (f.similarity - s.low) / (s.high - s.low) ELSE f.similarity - s.high + 1
+            END, 0) + 2.5::float8 * f.coverage)::numeric / 3.5, 6) AS score
+    FROM (
+        SELECT c.number, c.id, c.rank, c.listed, 1 - c.distance AS similarity,
+            coalesce(m.coverage, 0) + coalesce(o.coverage, 0) AS coverage
+        FROM candidates c
+        LEFT JOIN matched m ON m.chunk = c.number
+        LEFT JOIN common o ON o.chunk = c.number
     ) f
+    CROSS JOIN span s
 )
-SELECT f.document::text, d.uri, d.title, d.licence, d.trust, f.version::text, f.id::text AS chunk, f.text, f.context, f.start_at AS start,
-    f.end_at AS "end", f.language, f.score::text, f.dense_rank::int, f.text_rank::int,
-    round(f.similarity::numeric, 6)::text AS similarity, (SELECT visible FROM size)::bigint AS visible
-FROM (SELECT * FROM fused ORDER BY score DESC, id LIMIT %(k)s) f
+SELECT c.document::text, d.uri, d.title, d.licence, d.trust, c.version::text, r.id::text AS chunk, c.text, c.context,
+    c.start_at AS start, c.end_at AS "end", c.language, r.score::text, r.dense_rank::int, r.text_rank::int,
+    round(r.similarity::numeric, 6)::text AS similarity, (SELECT visible FROM size)::bigint AS visible
+FROM (SELECT * FROM ranked ORDER BY score DESC, id LIMIT %(k)s) r
+CROSS JOIN LATERAL (
+    SELECT c.document, c.version, c.text, c.context, c.start_at, c.end_at, c.language FROM fiel.chunks c
+    WHERE c.number = r.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
+    LIMIT 1
+) c
 CROSS JOIN LATERAL (
     SELECT d.uri, d.title, d.licence, d.trust FROM fiel.documents d
-    WHERE d.id = f.document AND d.audience = ANY (ARRAY(SELECT audience FROM scope))
+    WHERE d.id = c.document AND d.audience = ANY (ARRAY(SELECT audience FROM scope))
     LIMIT 1
 ) d
-ORDER BY f.score DESC, f.id
+ORDER BY r.score DESC, r.id
