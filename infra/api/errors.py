@@ -25,6 +25,7 @@ STATUS: dict[str, int] = {
     "conflict": 409,
     "bad_request": 400,
     "too_large": 413,
+    "too_slow": 408,
     "too_many": 429,
     "spend_reached": 429,
     "graph_failed": 500,
@@ -45,6 +46,12 @@ class TooLarge(UsageError):
     """The body of the request exceeds the limit."""
 
     code = "too_large"
+
+
+class TooSlow(UsageError):
+    """The body of the request did not come in time."""
+
+    code = "too_slow"
 
 
 class TooMany(FielError):
@@ -120,7 +127,7 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
     """No such path, no such method, and what a route raised as such."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for these
     body = {"detail": error.detail, "code": "http", "where": "", "hint": ""}
-    return answer(request, error.status_code, body, error.headers or {})
+    return answer(request, _known(request, error.status_code), body, error.headers or {})
 
 
 async def invalid(request: Request, error: Exception) -> JSONResponse:
@@ -129,9 +136,12 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     faults = [{"where": _place(fault["loc"]), "what": fault["msg"]} for fault in error.errors()]
     first = faults[0] if faults else {"where": "", "what": "the request is not valid"}
     body = {"detail": f"{first['where']}: {first['what']}", "code": "invalid", "where": first["where"], "hint": ""}
-    # OpenAI's clients know 400 only.
-    status = 400 if request.url.path.startswith("/v1/") else 422
-    return answer(request, status, {**body, "errors": faults}, {})
+    return answer(request, _known(request, 422), {**body, "errors": faults}, {})
+
+
+def _known(request: Request, status: int) -> int:
+    """OpenAI's clients know 400 where others know 422."""
+    return 400 if status == 422 and request.url.path.startswith("/v1/") else status
 
 
 def _place(loc: tuple[Any, ...] | list[Any]) -> str:

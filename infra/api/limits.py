@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fiel.infra.api.errors import TooLarge, TooMany, body_of, openai_body
+from fiel.infra.api.errors import TooLarge, TooMany, TooSlow, body_of, openai_body, status_of
+from fiel.tools.errors import FielError
 from fiel.tools.principal import Principal
 
 MINUTE = 60.0
+SLOWEST = 300.0
+"""Seconds until a body must be there."""
 LINGER = 10.0
 THROWN = 128 * 2**20
 """Seconds and bytes for which a body that was refused is read and thrown away."""
@@ -75,7 +78,10 @@ class Limits:
 
 
 class BodyLimit:
-    """ASGI middleware: a body over the limit is refused by its announced length, or cut while it is read."""
+    """ASGI middleware: a body over the limit is refused by its announced length, or cut while it is read.
+
+    One that does not come to its end in time is refused too.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -91,15 +97,18 @@ class BodyLimit:
             return
         body = _Body(self._limit, receive, send)
         await self._app(scope, body.receive, body.send)
-        if body.cut and not body.started:
+        if body.late and not body.started:
+            await self._refuse(scope, receive, send, TooSlow(f"the body did not come within {SLOWEST:g} s"))
+        elif body.cut and not body.started:
             await self._refuse(scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = TooLarge(f"the body exceeds {self._limit} bytes", hint="FIEL_MAX_BODY_MB is the limit")
-        told = openai_body(413, error.what, error.code) if scope["path"].startswith("/v1/") else body_of(error)
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, why: FielError | None = None) -> None:
+        error = why or TooLarge(f"the body exceeds {self._limit} bytes", hint="FIEL_MAX_BODY_MB is the limit")
+        status = status_of(error)
+        told = openai_body(status, error.what, error.code) if scope["path"].startswith("/v1/") else body_of(error)
         text = json.dumps(told).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
-        await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
         await send({"type": "http.response.body", "body": text, "more_body": True})
         # A client that still writes would be cut off before it reads this: what it sends is thrown away for a while.
         with suppress(TimeoutError):
@@ -115,16 +124,28 @@ class _Body:
         self._receive = receive
         self._send = send
         self._size = 0
+        self._whole = False
+        self._until = asyncio.get_running_loop().time() + SLOWEST
         self.cut = False
+        self.late = False
         self.started = False
 
     async def receive(self) -> Message:
         if self.cut:
             return {"type": "http.disconnect"}
-        message = await self._receive()
+        message = await self._receive() if self._whole else await self._in_time()
+        self._whole = not message.get("more_body")
         self._size += len(message.get("body", b""))
-        self.cut = self._size > self._limit
+        self.cut = self.late or self._size > self._limit
         return {"type": "http.disconnect"} if self.cut else message
+
+    async def _in_time(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await self._receive()
+        except TimeoutError:
+            self.late = True
+            return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         if self.started or not self.cut:

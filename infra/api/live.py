@@ -66,6 +66,7 @@ class Held(Response):
     ) -> None:
         self._pieces = pieces
         self._gone = gone
+        self._stalled = False
         self.media_type = media_type
         self.status_code = 200
         self.background = None
@@ -85,6 +86,8 @@ class Held(Response):
             for task in (pump, left):
                 task.cancel()
             await asyncio.gather(pump, left, return_exceptions=True)
+        if self._stalled:
+            cut_off(scope)
         if not ended:
             await self._gone()
 
@@ -96,10 +99,17 @@ class Held(Response):
                     async with asyncio.timeout(STALLED):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
         except (Cut, TimeoutError, FielError) as error:
+            self._stalled = isinstance(error, TimeoutError)
             LOG.info("an answer was cut short", extra={"why": type(error).__name__})
             return False
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
+
+
+def cut_off(scope: Scope) -> None:
+    """Drop the connection: one that is closed politely stays until the client has read what was sent."""
+    if (drop := scope.get("state", {}).get("cut_off")) is not None:
+        drop()
 
 
 async def _left(receive: Receive) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 PORT = 8123
 HOST = "127.0.0.1"
+FILES = 65_536
 DRAIN = 20
 """Seconds that open requests have left when the service is told to stop."""
 
@@ -49,7 +51,16 @@ def listen(host: str, port: int) -> socket.socket:
             f"{host}:{port} cannot be listened on: {error.strerror}", where="--port", hint="Name another with --port"
         ) from error
     bound.setblocking(False)
+    _allow_many_files()
     return bound
+
+
+def _allow_many_files() -> None:
+    """Each connection is a file: 1024, which many systems begin with, are few for those that are open and idle."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def check_open(settings: Settings, host: str) -> None:
@@ -70,9 +81,14 @@ def address(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server_of(app: "FastAPI", started: asyncio.Event) -> "uvicorn.Server":
-    """The server of an application: `await server.serve([socket])` runs it, and sets `started` when it answers."""
+def server_of(app: "FastAPI", started: asyncio.Event, max_message: int) -> "uvicorn.Server":
+    """The server of an application: `await server.serve([socket])` runs it, and sets `started` when it answers.
+
+    `max_message`: bytes of a WebSocket's message.
+    """
     import uvicorn
+
+    from fiel.infra.api.connection import Connection
 
     class Server(uvicorn.Server):
         """Stops at the first signal, after what is open has had its time; at the second at once."""
@@ -97,8 +113,9 @@ def server_of(app: "FastAPI", started: asyncio.Event) -> "uvicorn.Server":
         server_header=False,
         proxy_headers=False,
         lifespan="on",
-        http="httptools",
+        http=Connection,
         ws="websockets-sansio",
+        ws_max_size=max_message,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=DRAIN,
     )
@@ -118,8 +135,8 @@ async def serve_until_stopped(
 
     with on_hangup() as hangups:
         async with open_service(settings, graphs) as service, _desk(settings, service) as sockets:
-            started = asyncio.Event()
-            server = server_of(create(settings, lambda: contextlib.nullcontext(service)), started)
+            started, app = asyncio.Event(), create(settings, lambda: contextlib.nullcontext(service))
+            server = server_of(app, started, settings.max_body_mb * 2**20)
             serving = asyncio.create_task(server.serve([bound, *sockets]))
             try:
                 await started.wait()

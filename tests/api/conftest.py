@@ -20,6 +20,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from fiel.infra.api.app import create
 from fiel.infra.api.auth.custom import Place
+from fiel.infra.api.connection import Connection
 from fiel.infra.api.opening import service_of
 from fiel.infra.api.service import Service
 from fiel.infra.database.connect import Database
@@ -101,7 +102,9 @@ async def serving(
 @asynccontextmanager
 async def running(app: Any) -> AsyncIterator[str]:
     """Address of an application that uvicorn serves on loopback, in this event loop."""
-    config = uvicorn.Config(app, log_config=None, lifespan="auto", ws="websockets-sansio", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="auto", http=Connection, ws="websockets-sansio", timeout_graceful_shutdown=2
+    )
     with socket.socket(proto=socket.IPPROTO_TCP) as bound:  # without it asyncio leaves Nagle on: 40 ms an answer
         bound.bind(("127.0.0.1", 0))
         server = Quiet(config)

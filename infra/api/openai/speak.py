@@ -199,24 +199,26 @@ async def _next(events: AsyncIterator[T]) -> T:
 
 async def chat_lines(told: AsyncIterator[Json | None]) -> AsyncIterator[bytes]:
     """Pieces as the lines of /v1/chat/completions."""
-    async for piece in _safely(told):
-        yield b": wait\n\n" if piece is None else b"data: " + orjson.dumps(piece) + b"\n\n"
+    async with aclosing(_safely(told)) as safe:
+        async for piece in safe:
+            yield b": wait\n\n" if piece is None else b"data: " + orjson.dumps(piece) + b"\n\n"
     yield b"data: [DONE]\n\n"
 
 
 async def response_lines(told: AsyncIterator[Json | None]) -> AsyncIterator[bytes]:
     """Pieces as the events of /v1/responses."""
-    async for piece in _safely(told):
-        if piece is None:
-            yield b": wait\n\n"
-            continue
-        name = str(piece.get("type", "error")).encode()
-        error = piece.get("error")
-        told_of = {"type": "error", **error, "sequence_number": 0} if name == b"error" and error else piece
-        yield b"event: " + name + b"\ndata: " + orjson.dumps(told_of) + b"\n\n"
+    async with aclosing(_safely(told)) as safe:
+        async for piece in safe:
+            if piece is None:
+                yield b": wait\n\n"
+                continue
+            name = str(piece.get("type", "error")).encode()
+            error = piece.get("error")
+            told_of = {"type": "error", **error, "sequence_number": 0} if name == b"error" and error else piece
+            yield b"event: " + name + b"\ndata: " + orjson.dumps(told_of) + b"\n\n"
 
 
-async def _safely(told: AsyncIterator[Json | None]) -> AsyncIterator[Json | None]:
+async def _safely(told: AsyncIterator[Json | None]) -> AsyncGenerator[Json | None]:
     """The status is sent already: an error is a piece of its own, the last."""
     try:
         async for piece in told:

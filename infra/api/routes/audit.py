@@ -6,10 +6,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
-from starlette.responses import StreamingResponse
 
 from fiel.infra.api.auth.caller import Caller, Calling
 from fiel.infra.api.errors import TooMany
+from fiel.infra.api.live import Held, stay
 from fiel.infra.api.service import Service, Serving
 from fiel.infra.api.wire.answers import PROBLEMS, page_headers, reply
 from fiel.infra.api.wire.audit import ActOut, ExportAsk, Instant, ReplayAsk, RunOut, VerifiedOut, micros, plain
@@ -95,8 +95,8 @@ async def verify(who: Auditor, service: Serving, limit: Many = 100, offset: From
     return reply(value, page_headers(Page(value["broken"], offset, offset + limit < value["broken_total"])))
 
 
-@router.post("/export", response_class=StreamingResponse)
-async def export(body: ExportAsk, who: Auditor, service: Serving) -> StreamingResponse:
+@router.post("/export", response_class=Response)
+async def export(body: ExportAsk, who: Auditor, service: Serving) -> Response:
     """One file, as it is made, that verifies with nothing but itself, the public key and the verifier.
 
     An export that breaks off lacks its last line, and the verifier says so.
@@ -106,7 +106,7 @@ async def export(body: ExportAsk, who: Auditor, service: Serving) -> StreamingRe
     signer = await audit.begin_export(service.settings, service.database, who.principal, part)
     headers = {"Content-Disposition": 'attachment; filename="ledger.jsonl"', "X-Fiel-Public-Key": signer.public}
     made = _chunks(service, who.principal, part, signer)
-    return StreamingResponse(made, media_type="application/x-ndjson", headers=headers)
+    return Held(made, stay, media_type="application/x-ndjson", headers=headers)
 
 
 async def _chunks(service: Service, by: Principal, part: Part, signer: Signer) -> AsyncIterator[bytes]:

@@ -3,9 +3,9 @@
 import time
 
 from fastapi import APIRouter, Response
-from starlette.responses import StreamingResponse
 
 from fiel.infra.api.auth.caller import Calling
+from fiel.infra.api.live import Held, stay
 from fiel.infra.api.logs import RUN
 from fiel.infra.api.openai import chat, speak
 from fiel.infra.api.openai.question import input_of
@@ -16,7 +16,6 @@ from fiel.infra.api.wire.answers import reply
 from fiel.infra.api.wire.body import JsonRoute
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], route_class=JsonRoute, responses=FAULTS)
-SSE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @router.post("/chat/completions", response_model=None, responses=STREAM)
@@ -31,4 +30,4 @@ async def completions(body: ChatRequest, caller: Calling, service: Serving) -> R
         return reply(chat.completion(id, created, model, await speak.whole(running)))
     usage = body.stream_options is not None and body.stream_options.include_usage
     pieces = speak.pieces(running, chat.Chunks(id, created, model, usage=usage))
-    return StreamingResponse(speak.chat_lines(pieces), media_type="text/event-stream", headers=SSE)
+    return Held(speak.chat_lines(pieces), stay, media_type="text/event-stream")  # who leaves ends the run

@@ -3,15 +3,14 @@
 import time
 
 from fastapi import APIRouter, Response
-from starlette.responses import StreamingResponse
 
 from fiel.infra.api.auth.caller import Calling
+from fiel.infra.api.live import Held, stay
 from fiel.infra.api.logs import RUN
 from fiel.infra.api.openai import responses, speak
 from fiel.infra.api.openai.question import input_of
 from fiel.infra.api.openai.runs import assistant_of, run, serves_own
 from fiel.infra.api.openai.wire import FAULTS, STREAM, InputItem, ResponsesRequest
-from fiel.infra.api.routes.openai_chat import SSE
 from fiel.infra.api.service import Serving
 from fiel.infra.api.wire.answers import reply
 from fiel.infra.api.wire.body import JsonRoute
@@ -31,4 +30,4 @@ async def respond(body: ResponsesRequest, caller: Calling, service: Serving) -> 
     if not body.stream:
         return reply(responses.response(id, created, body, await speak.whole(running)))
     pieces = speak.pieces(running, responses.Events(id, created, body))
-    return StreamingResponse(speak.response_lines(pieces), media_type="text/event-stream", headers=SSE)
+    return Held(speak.response_lines(pieces), stay, media_type="text/event-stream")  # who leaves ends the run

@@ -32,6 +32,8 @@ router = APIRouter(prefix="/threads/{thread_id}", tags=["streams"], route_class=
 Mode = Literal["lifecycle", "run_modes"]
 MOST = 32
 """Subscriptions of one socket."""
+FAREWELL = 5.0
+"""Seconds that a client may take to let a socket be closed."""
 
 
 @router.get("/stream", responses=STREAM)
@@ -95,8 +97,16 @@ class _Socket:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+
+    async def _close(self) -> None:
+        """A client that does not read does not hear of it either."""
+        try:
             with suppress(RuntimeError, WebSocketDisconnect):
-                await self._websocket.close(1000)
+                async with asyncio.timeout(FAREWELL):
+                    await self._websocket.close(1000)
+        except TimeoutError:
+            live.cut_off(self._websocket.scope)
 
     async def _guard(self) -> None:
         """Ends where the caller's right does, or a subscription breaks."""

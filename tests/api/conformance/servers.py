@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.langgraph_dev import bare_environment, free_port, langgraph_dev, served
+from tests.langgraph_dev import bare_environment, end, langgraph_dev
 
 HERE = Path(__file__).parent
 
@@ -26,12 +27,35 @@ def oracle(folder: Path) -> Iterator[str]:
 @contextmanager
 def ours(folder: Path) -> Iterator[str]:
     """Address of `fiel serve --graphs`, with an embedded database of its own."""
+    with started(folder) as (url, _):
+        yield url
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[str, int]]:
+    """The same, with the id of the process. It begins with few open files, as on most machines."""
     _fill(folder)
     home = {"FIEL_HOME": str(folder / "home"), "FIEL_AUTH": "none", "FIEL_RATE": "0", "FIEL_WEBHOOK_HOSTS": "127.0.0.1"}
-    port = free_port()
-    command = [sys.executable, "-m", "fiel.infra.cli", "serve", "--graphs", "langgraph.json", "--port", str(port)]
-    with served(command, folder, bare_environment() | home, f"http://127.0.0.1:{port}") as url:
-        yield url
+    command = ["/bin/sh", "-c", 'ulimit -Sn 1024; exec "$@"', "sh", sys.executable, "-m", "fiel.infra.cli", "serve"]
+    command += ["--graphs", "langgraph.json", "--port", "0", "--json"]
+    log = folder / "server.log"
+    with log.open("wb") as errors:
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=bare_environment() | home,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            assert server.stdout is not None
+            said = server.stdout.readline()
+            assert said, f"the server does not start:\n{log.read_text(errors='replace')[-4000:]}"
+            yield json.loads(said)["url"], server.pid
+        finally:
+            end(server)
+            server.stdout.close()
 
 
 def _fill(folder: Path) -> None:
