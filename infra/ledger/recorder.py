@@ -9,8 +9,8 @@ import inspect
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,9 +20,11 @@ from langgraph.graph.message import add_messages
 from opentelemetry import context as otel
 from opentelemetry.trace import get_current_span, set_span_in_context
 
+from fiel.infra.ledger.hop import identify, options_of, run_versions, saves_steps, update_of, where_of
 from fiel.infra.ledger.keys import Cipher
+from fiel.infra.ledger.live import Live
 from fiel.infra.ledger.past import Past
-from fiel.infra.ledger.run import CURRENT, Run, Step, Where
+from fiel.infra.ledger.run import CURRENT, Run, Step
 from fiel.infra.ledger.store import Flush, RunRow, Store
 from fiel.infra.ledger.subjects import Keys, OneKey
 from fiel.infra.ledger.writer import RecordLate, RecordUnavailable, Writer
@@ -34,12 +36,8 @@ from fiel.tools.principal import Principal
 from fiel.tools.record import Callers, Entry, Hop, Node
 
 _LOG = logging.getLogger("fiel.ledger")
-_CHECKPOINTER = "__pregel_checkpointer"
-_DURABILITY = "__pregel_durability"
 TIMED = 256
 """Runs whose timings are remembered."""
-LIVE = 4096
-"""Runs that are kept in the process; beyond, those that nothing happens in are flushed and forgotten, oldest first."""
 
 Withheld = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """`(run, state) -> update`: what the graph says where the record cannot be committed."""
@@ -82,13 +80,10 @@ class LedgerRecorder:
         self._versions = dict(versions or {})
         self._reducers = {"messages": add_messages} if reducers is None else dict(reducers)
         self._shown = Shown(redact)
-        self._idle = idle
-        self._evict = evict
-        self._runs: dict[str, Run] = {}
+        self._live = Live(self._give_up, idle=idle, evict=evict)
         self._opening: dict[str, asyncio.Lock] = {}
-        self._past = Past(store, self._runs)
+        self._past = Past(store, self._live.runs)
         self._resource = (("service.name", "fiel"), *sorted(self._versions.items()))
-        self._sweeper: asyncio.TimerHandle | None = None
         self._times: OrderedDict[str, dict[str, float]] = OrderedDict()
 
     # The port
@@ -109,7 +104,7 @@ class LedgerRecorder:
         return worn
 
     async def history(self, run: str) -> Sequence[Entry]:
-        live = self._runs.get(run)
+        live = self._live.runs.get(run)
         if live is None:
             return await self._past.history(run)
         step = CURRENT.get()
@@ -122,7 +117,7 @@ class LedgerRecorder:
         if run is None:
             raise UsageError("a run needs an id", where="config", hint='Pass config={"run_id": uuid.uuid4()}')
         text = str(run)
-        if text in self._runs:
+        if text in self._live.runs:
             return text
         try:
             return str(UUID(text))
@@ -186,7 +181,7 @@ class LedgerRecorder:
         above = get_current_span().get_span_context()
         parent = above.span_id if above.trace_id == run.trace else run.root
         span = HopSpan(hop.name, run.trace, parent, run.span_ended, start=start)
-        return run.begin(hop, state, run.digests(state), where=_where(runtime, config), span=span)
+        return run.begin(hop, state, run.digests(state), where=where_of(runtime, config), span=span)
 
     async def _ended(self, step: Step, result: Any, config: RunnableConfig) -> Any:
         run, hop = step.run, step.hop
@@ -198,7 +193,7 @@ class LedgerRecorder:
         if outcome is None and hop.terminal and "answer" in update:
             return await self._release(step, result, update, ends=False)
         if outcome is None:
-            if _saves_steps(config):
+            if saves_steps(config):
                 await self._save(run)
             return result
         return await self._release(step, result, update, ends=True)
@@ -217,7 +212,7 @@ class LedgerRecorder:
             return self._withhold(step, queued=isinstance(error, RecordLate))
         finally:
             if ends and not run.active:
-                self._runs.pop(run.row.run, None)
+                self._live.runs.pop(run.row.run, None)
         return result
 
     async def _commit_all(self, run: Run, flush: Flush) -> None:
@@ -255,17 +250,16 @@ class LedgerRecorder:
 
     async def _enter(self, hop: Hop, state: Mapping[str, Any], runtime: Any, config: RunnableConfig) -> Run:
         run_id = self.run_of(runtime, config)
-        if (run := self._runs.get(run_id)) is not None:
+        if (run := self._live.runs.get(run_id)) is not None:
             self._same(run, runtime, config)
             return run
         lock = self._opening.setdefault(run_id, asyncio.Lock())
         try:
             async with lock:
-                run = self._runs.get(run_id)
+                run = self._live.runs.get(run_id)
                 if run is None:
                     run = await self._open(run_id, hop, state, runtime, config)
-                    self._crowded()
-                    self._runs[run_id] = run
+                    self._live.add(run)
                 else:
                     self._same(run, runtime, config)
         finally:
@@ -282,14 +276,13 @@ class LedgerRecorder:
         principal = cast("Principal", self._callers.principal(config))
         thread = runtime.execution_info.thread_id or ""
         row = RunRow(run_id, principal.tenant, str(thread), principal.id, None, None, time.time_ns() // 1000)
-        options = _options(runtime.context)
+        options = options_of(runtime.context)
         key = await self.keys.of(principal.tenant, principal.id, str(options.get("collection", "")))
         run = Run(row, principal, key, self._resource)
         run.options = options
         if not hop.first:
-            where = _where(runtime, config)
+            where = where_of(runtime, config)
             await self._past.attach(run, run.digests(state), where.step)
-        self._sweep_later()
         return run
 
     async def _save(self, run: Run) -> None:
@@ -311,34 +304,6 @@ class LedgerRecorder:
         if (flush := run.flush(keep_drafts=True)) is not None and not run.lost:
             self.writer.submit(flush, run.lose)
 
-    # Runs that never reach an end
-
-    def _sweep_later(self) -> None:
-        if self._sweeper is None or self._sweeper.cancelled() or self._sweeper.when() < _loop_time():
-            self._sweeper = asyncio.get_running_loop().call_later(max(self._idle / 2, 0.05), self.sweep)
-
-    def sweep(self) -> None:
-        """Flush runs in which nothing has happened for a while, and forget those that are long silent."""
-        now = time.monotonic()
-        for run in list(self._runs.values()):
-            if run.active or now - run.touched < self._idle:
-                continue
-            self._give_up(run)
-            if now - run.touched >= self._evict:
-                self._runs.pop(run.row.run, None)
-        self._sweeper = None
-        if self._runs:
-            self._sweep_later()
-
-    def _crowded(self) -> None:
-        """Where too many runs are kept, flush and forget those that nothing happens in, the longest silent first."""
-        if len(self._runs) < LIVE:
-            return
-        silent = sorted((run for run in self._runs.values() if not run.active), key=lambda run: run.touched)
-        for run in silent[: max(1, LIVE // 8)]:
-            self._give_up(run)
-            self._runs.pop(run.row.run, None)
-
     def _give_up(self, run: Run) -> None:
         """Flush what a run has left that did not reach its end."""
         if run.unflushed:
@@ -347,74 +312,18 @@ class LedgerRecorder:
 
     async def close(self, timeout: float = 10.0) -> bool:
         """Flush everything and stop; False where something could not be written in time."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-        for run in self._runs.values():
-            self._give_up(run)
-        self._runs.clear()
+        self._live.close()
         return await self.writer.close(timeout)
 
     # For the vault
 
     def live(self, run: str) -> Run | None:
         """The run, while it is in this process."""
-        return self._runs.get(run)
+        return self._live.runs.get(run)
 
     async def lineage(self, run: str) -> Sequence[str]:
         """`run` and those that it resumes, nearest first."""
-        live = self._runs.get(run)
+        live = self._live.runs.get(run)
         if live is not None:
             return (run, *live.lineage)
         return await self._past.lineage(run)
-
-
-def run_versions(own: Mapping[str, str], facts: Mapping[str, Any]) -> Mapping[str, str]:
-    """Versions of code and graph, and those that the state names."""
-    named = facts.get("versions")
-    return {**own, **named} if named else own
-
-
-def _options(context: Any) -> Mapping[str, Any]:
-    """The options of a run as plain data, for a replay; those of a foreign graph only where they are."""
-    if is_dataclass(context) and not isinstance(context, type):
-        return asdict(context)
-    return {}
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _where(runtime: Any, config: RunnableConfig) -> Where:
-    meta = config.get("metadata") or {}
-    space = meta.get("langgraph_checkpoint_ns", "").rpartition("|")[0]
-    path = meta.get("langgraph_path", ())[:3]
-    return Where(meta.get("langgraph_step", 0), space, path, runtime.execution_info.node_attempt)
-
-
-def _saves_steps(config: RunnableConfig) -> bool:
-    """Whether a checkpointer saves the state after each step."""
-    inner = config.get("configurable") or {}
-    return bool(inner.get(_CHECKPOINTER)) and inner.get(_DURABILITY) != "exit"
-
-
-def identify(run: Run, channels: Iterable[str], update: Mapping[str, Any]) -> None:
-    """Messages without an id get one that follows from run and place, before LangGraph invents a random one."""
-    for channel in channels:
-        value = update.get(channel)
-        for place, message in enumerate(value if isinstance(value, list) else [value]):
-            if getattr(message, "id", "") is None:
-                message.id = f"{run.row.run}:{run.seq}:{place}"
-
-
-def update_of(result: Any) -> Mapping[str, Any]:
-    """The channels that a node's result writes; a `Command` carries them in its `update`."""
-    if type(result) is dict:
-        return result
-    inner = result if isinstance(result, Mapping) else getattr(result, "update", None)
-    if inner is None:
-        return {}
-    if isinstance(inner, Mapping):
-        return inner
-    raise UsageError("a hop returns a mapping of channels", where=type(result).__name__)

@@ -19,7 +19,7 @@ from langgraph.graph.message import add_messages
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
 from fiel.infra.ledger.chain import Sealed
-from fiel.infra.ledger.recorder import identify, run_versions, update_of
+from fiel.infra.ledger.hop import identify, run_versions, update_of
 from fiel.infra.ledger.run import CURRENT, Run, Where
 from fiel.infra.replay.record import Record
 from fiel.infra.telemetry.span import HopSpan

@@ -531,7 +531,7 @@ async def test_a_run_under_way_is_not_shared_by_its_id() -> None:
 
 
 async def test_abandoned_runs_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fiel.infra.ledger.recorder.LIVE", 8)
+    monkeypatch.setattr("fiel.infra.ledger.live.MOST", 8)
     ledger = recorder()
     made = [(await interrupted(ledger, InMemorySaver(), "exit"))[1] for _ in range(12)]
     assert sum(ledger.live(str(setup["run_id"])) is not None for setup in made) <= 8
