@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fiel.infra.replay.change import Change
 
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
 @command("replay")
 @click.argument("run", required=False)
 @click.option("--policy", metavar="B", help="Under this policy bundle.")
@@ -27,10 +30,11 @@ if TYPE_CHECKING:
 @click.option("--max-live", type=click.IntRange(0), metavar="N", help="Make at most so many live calls.")
 @click.option("--max-cost", metavar="AMOUNT", help="Begin no live call once they have cost so much.")
 @click.option("--then", is_flag=True, help="Under the bundle and the prompts of then, as they are kept.")
+@click.option("--graphs", type=_FILE, metavar="FILE", help="A langgraph.json whose graphs over ports are known too.")
 @click.option("--since", metavar="TIME", help="Every run since then: 2026-01-31, 2026-01-31T12:00+01:00, or 7d.")
 @click.option("--until", metavar="TIME", help="Every run before then.")
 @click.option("--collection", default="", metavar="C", help="Of these runs, those over this collection.")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write an HTML report.")
+@click.option("--report", type=_FILE, metavar="FILE", help="Write an HTML report.")
 @click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Runs at the same time.")
 async def replay(
     settings: Settings,
@@ -44,6 +48,7 @@ async def replay(
     max_live: int | None,
     max_cost: str | None,
     then: bool,
+    graphs: Path | None,
     as_json: bool,
     **many: Any,
 ) -> Result:
@@ -61,13 +66,13 @@ async def replay(
     if run is not None:
         if any(many[name] for name in ("since", "until", "collection", "report")):
             raise UsageError("give one run or a stretch of time, not both", where="RUN")
-        value = await _replayed(settings, run, change)
+        value = await _replayed(settings, run, change, graphs)
         return Result(value, lambda: show(value), DONE if value["identical"] else NO)
     if not many["since"] and not many["until"]:
         raise UsageError("which run?", where="RUN", hint="Give its id, or --since for every run since then")
     from fiel.infra.cli.replay_many import replayed_many, show_many
 
-    value = await replayed_many(settings, change, quiet=as_json, **many)
+    value = await replayed_many(settings, change, graphs, quiet=as_json, **many)
     return Result(value, lambda: show_many(value), DONE if value["identical"] else NO)
 
 
@@ -84,15 +89,16 @@ def _amount(text: str | None) -> Decimal | None:
     return amount
 
 
-async def _replayed(settings: Settings, run: str, change: "Change") -> dict[str, Any]:
+async def _replayed(settings: Settings, run: str, change: "Change", graphs: Path | None) -> dict[str, Any]:
     from fiel.infra.callers import principal_of
     from fiel.infra.compose import open_house
     from fiel.infra.desk.replays import replayed
+    from fiel.infra.replay.graphs import load_graphs
 
     principal = principal_of(None, ())
     async with open_house(settings) as house:
         await house.loaded()
-        return await replayed(house, principal, run, change)
+        return await replayed(house, principal, run, change, load_graphs(graphs) if graphs else None)
 
 
 def show(value: dict[str, Any]) -> None:

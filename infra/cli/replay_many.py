@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 async def replayed_many(
     settings: Settings,
     change: "Change",
+    graphs: Path | None,
     *,
     since: str | None,
     until: str | None,
@@ -31,14 +32,17 @@ async def replayed_many(
     from fiel.infra.callers import principal_of
     from fiel.infra.compose import open_house
     from fiel.infra.desk import replays
+    from fiel.infra.replay.graphs import load_graphs
     from fiel.infra.replay.many import Stretch
 
+    ported = load_graphs(graphs) if graphs else None
     known = {name: part_of(None, one).since for name, one in (("since", since), ("until", until)) if one is not None}
     stretch = Stretch(**known, collection=collection)
     async with open_house(settings) as house:
         await house.loaded()
         with _bar(quiet=quiet) as progress:
-            summary = await replays.replayed_many(house, principal_of(None, ()), change, stretch, at_once, progress)
+            by = principal_of(None, ())
+            summary = await replays.replayed_many(house, by, change, stretch, at_once, progress, ported)
     value = summary.plain()
     if report is not None:
         _write(report, value, since, until)

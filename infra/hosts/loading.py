@@ -57,6 +57,11 @@ class Loaded:
 
 def load(graph_id: str, source: str, name: str) -> Loaded:
     """Import a graph's module and take the graph out of it. Raises GraphBroken, which says what its code raised."""
+    return Loaded(graph_id, named(graph_id, source, name))
+
+
+def named(graph_id: str, source: str, name: str) -> Any:
+    """What a module has under the name of a graph. Raises GraphBroken."""
     try:
         module = _module(source)
     except BaseException as error:  # whatever foreign code raises at import, SystemExit too
@@ -69,7 +74,7 @@ def load(graph_id: str, source: str, name: str) -> Loaded:
     value = getattr(module, name) if name else _first(module)
     if value is None:
         raise GraphBroken(f"there is no graph for {graph_id!r}", where=source)
-    return Loaded(graph_id, value)
+    return value
 
 
 def _module(source: str) -> ModuleType:

@@ -2,8 +2,9 @@
 
 A body holds what is new. `reads` are the channels whose value is not what the hops before had left (all of them in a
 run's first entry), `gone` the channels that vanished, `writes` what the hop wrote, `left` the channels that a reducer
-made something else of (a list of messages, appended to). Folding bodies in order gives every channel's digest at every
-point; an entry whose `reads` is not empty beyond the first one is an edited state.
+made something else of (a list of messages, appended to), `path` the place of a hop that was sent. Folding bodies in
+order gives every channel's digest at every point; an entry whose `reads` is not empty beyond the first one is an edited
+state, but for a hop that was sent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,7 +103,7 @@ def unfold(run: str, sealed: Iterable[Sealed], start: Point = START) -> list[Unf
         space = spaces.setdefault(body.get("space", ""), Space())
         known = space.begin(body["step"])
         reads = {key: value for key, value in known.items() if key not in body.get("gone", ())} | body["reads"]
-        if reads != known:
+        if reads != known and "path" not in body:  # a hop that was sent is given a value of its own
             space.resync(reads)
         point = space.end({**body["writes"], **body.get("left", {})})
         entry = Entry(

@@ -114,6 +114,7 @@ class LedgerRecorder:
     def run_of(self, runtime: Any, config: Any) -> str:
         info = getattr(runtime, "execution_info", None)
         run = (info.run_id if info is not None else None) or config.get("run_id")
+        run = run or (config.get("configurable") or {}).get("run_id")  # LangGraph gives a subgraph nothing else
         if run is None:
             raise UsageError("a run needs an id", where="config", hint='Pass config={"run_id": uuid.uuid4()}')
         text = str(run)

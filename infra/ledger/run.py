@@ -63,12 +63,14 @@ CURRENT: ContextVar[Step | None] = ContextVar("fiel_hop", default=None)
 class _Live(Space):
     """A space with the values that reducers need to say what a list of messages becomes."""
 
-    __slots__ = ("_folded", "_values", "_writes")
+    __slots__ = ("_folded", "_state", "_values", "_writes")
 
     def __init__(self, point: Point = START) -> None:
         super().__init__(point)
+        self._state: Mapping[str, Any] = {}
+        """What the last hop was given that sees the state; one that was sent sees none."""
         self._values: dict[str, Any] = {}
-        """Each reducer's channel at the start of the step."""
+        """Each reducer's channel at the start of the step, where it is another than in that state."""
         self._folded: dict[str, Any] = {}
         """The same after what hops of the step have written so far."""
         self._writes: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
@@ -79,16 +81,18 @@ class _Live(Space):
             self._folded, self._writes = {}, {}
         return super().begin(step)
 
+    def given(self, state: Mapping[str, Any]) -> None:
+        """A hop is given the state at the start of the step: what was folded until then is in it."""
+        self._state, self._values = state, {}
+
     def fold(self, channel: str, step: "Step", value: Any, reducer: Reducer) -> Any:
         """The channel's value after the step, now that `step` has written `value` too; in the order of task paths."""
-        if not step.hop.sent:
-            self._values[channel] = step.state.get(channel)
         writes = self._writes.setdefault(channel, [])
         writes.append((step.path, value))
         writes.sort(key=_place)
-        folded = self._values.get(channel)
+        folded = self._values.get(channel, self._state.get(channel))
         if folded is None:
-            folded = []
+            folded = 0 if isinstance(value, int | float) else []
         for _, one in writes:
             folded = reducer(folded, one)
         self._folded[channel] = folded
@@ -222,6 +226,8 @@ class Run:
         else:
             baseline = False
         known = space.begin(where.step)
+        if not hop.sent:
+            space.given(state)
         changed: Mapping[str, str] = {}
         gone: tuple[str, ...] = ()
         if reads != known:
@@ -296,6 +302,8 @@ class Run:
             body["gone"] = step.gone
         if step.space:
             body["space"] = step.space
+        if step.hop.sent:
+            body["path"] = step.path
         if versions != self._versions:
             body["versions"] = self._versions = dict(versions)
         if not self._facts:

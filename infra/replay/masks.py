@@ -53,6 +53,13 @@ async def masked(
     return {**value, **hidden, "hops": hops, "first_divergence": first, "masked": True}
 
 
+def bare(found: Walked, value: dict[str, Any]) -> dict[str, Any]:
+    """`value` without any text: of a graph that is not fiel's own nobody can say which documents its channels hold."""
+    hops = [{**hop, "diff": [_place(diff) for diff in hop["diff"]]} for hop in value["hops"]]
+    first = next(({"hop": hop["node"], **hop["diff"][0]} for hop in hops if hop["diff"]), None)
+    return {**value, "hops": hops, "first_divergence": first, "masked": True}
+
+
 def _found(found: Walked) -> Iterator[str]:
     """Every document of which a passage stood in the state of the replay."""
     for now in (pair[1] for pair in found.pairs if pair[1] is not None):
@@ -67,6 +74,11 @@ def _shown(diff: Mapping[str, Any], pair: Pair, readable: Collection[str]) -> di
         return dict(diff)
     if (passage := _PASSAGE.fullmatch(diff["what"])) and _at(pair, int(passage[1])) <= set(readable):
         return dict(diff)
+    return _place(diff)
+
+
+def _place(diff: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a difference is, down to the channel."""
     place = ".".join(diff["what"].split("[")[0].split(".")[:2])
     return {"what": place, "recorded": None, "replayed": None, "masked": True}
 

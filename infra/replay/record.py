@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from fiel.graphs.answer.graph import NAME
 from fiel.graphs.answer.options import Options, digest
 from fiel.infra.ledger.chain import FORMAT, START, Point, Unfolded, broken, unfold
 from fiel.infra.ledger.frames import unpack
@@ -70,6 +71,18 @@ class Record:
                 return dict(found)
         read = self.entries[0].entry.reads.get("versions")
         return dict(self.value(read) or {}) if read else {}
+
+    @property
+    def graph(self) -> str:
+        """The graph of the run: its name, and after a colon its version; fiel's own where no entry names one."""
+        said = (one.body["versions"]["graph"] for one in self.entries if "graph" in one.body.get("versions", ()))
+        return str(next(said, NAME))
+
+    @property
+    def kept_options(self) -> Mapping[str, Any]:
+        """What the caller of any graph had set, as it was recorded."""
+        kept = self.entries[0].body["begin"].get("options")
+        return dict(self.value(kept)) if kept is not None else {}
 
     @property
     def options(self) -> Options:

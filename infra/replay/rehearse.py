@@ -131,7 +131,7 @@ async def _call(
     """One hop, as `LedgerRecorder` records it."""
     meta = config["metadata"]
     where = Where(meta["langgraph_step"], "", (), runtime.execution_info.node_attempt)
-    span = HopSpan(hop.name, run.trace, run.root, _unseen)
+    span = HopSpan(hop.name, run.trace, run.root, unseen)
     step = run.begin(hop, state, run.digests(state), where=where, span=span)
     entered, keyed = CURRENT.set(step), CONTENT_KEY.set(run.mac)
     try:
@@ -149,5 +149,5 @@ async def _call(
     return result
 
 
-def _unseen(data: bytes) -> None:
+def unseen(data: bytes) -> None:
     """A replay ships no spans."""

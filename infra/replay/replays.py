@@ -1,15 +1,19 @@
 """Replays for whoever may: of one run, strict or under a change, in the shape of the interfaces."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from fiel.graphs.answer.graph import NAME
 from fiel.graphs.answer.options import Options, forbidden
 from fiel.infra.ledger.store import Store
 from fiel.infra.ledger.subjects import Keys
 from fiel.infra.replay.change import KINDS, UNCHANGED, Change
+from fiel.infra.replay.graphs import Ported
 from fiel.infra.replay.kept import Kept
-from fiel.infra.replay.masks import Sight, masked
-from fiel.infra.replay.record import Record, load
+from fiel.infra.replay.masks import Sight, bare, masked
+from fiel.infra.replay.play import Made, made, played
+from fiel.infra.replay.record import NotReplayable, Record, load
 from fiel.infra.replay.seen import documents_before
 from fiel.infra.replay.spent import Spent
 from fiel.infra.replay.stage import Stage
@@ -30,6 +34,9 @@ class Replays:
     """Which documents somebody may read now."""
     kept: Kept | None = None
     """Where bundles and prompts of then are found."""
+    graphs: Mapping[str, Ported] = field(default_factory=dict)
+    """Graphs beside fiel's own whose runs can be replayed, by name."""
+    _made: dict[str, Made] = field(default_factory=dict)
 
     async def one(self, principal: Principal, run: str, change: Change = UNCHANGED) -> dict[str, Any]:
         """Replay a run of the caller's tenant, as that caller may see it.
@@ -50,6 +57,9 @@ class Replays:
 
         `spent`: what this one and others may spend together.
         """
+        name = record.graph.partition(":")[0]
+        if name != NAME:
+            return await self._played(principal, record, name, change)
         if change.strict:
             found: Walked = await strict(record, self.stage, await self._own(record) if change.then else None)
         else:
@@ -58,6 +68,20 @@ class Replays:
         return await masked(
             self.sight, principal, record, found, value, lambda: documents_before(self.store, self.keys, record)
         )
+
+    async def _played(self, principal: Principal, record: Record, name: str, change: Change) -> dict[str, Any]:
+        """Replay a run of another graph. Raises NotReplayable for one that is not known here."""
+        where = f"run {record.row.run}"
+        if name not in self.graphs:
+            hint = "Name the langgraph.json that has it: fiel replay RUN --graphs FILE"
+            raise NotReplayable(f"this is a run of the graph {name!r}, which is not known here", where=where, hint=hint)
+        if not change.strict or change.then:
+            raise NotReplayable(f"a run of the graph {name!r} is replayed as it was, and not otherwise", where=where)
+        if name not in self._made:
+            self._made[name] = made(self.graphs[name], self.stage)
+        found = await played(record, self._made[name])
+        value = shaped(record, found, change)
+        return value if principal.may("administrator") else bare(found, value)
 
     async def _own(self, record: Record) -> Own:
         if self.kept is None:

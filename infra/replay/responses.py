@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from fiel.infra.ledger.calls import PREFIX
 from fiel.policies.types import Decision, Span, Verdict
 from fiel.tools.chat import Completion, DraftSentence, Quote, Stretch, Usage
 from fiel.tools.errors import FielError, kinds
@@ -25,7 +26,7 @@ def decoded(kind: str, asked: Facts, answered: bytes) -> Any:
     facts = orjson.loads(answered)
     if isinstance(facts, dict) and set(facts) == {"error"}:
         raise _error(facts["error"])
-    return _READ[kind](facts)
+    return facts["value"] if kind.startswith(PREFIX) else _READ[kind](facts)
 
 
 def _error(public: Mapping[str, str]) -> FielError:

@@ -26,27 +26,27 @@ class Stage:
         self.prompts = installed.prompts or prompts
         """Prompts by the name of their version, as they are installed."""
         port = _Port("chat", lambda: installed.chat(_chat_name(installed)))
-        self.graph: Graph = build(
-            Services(
-                callers=ConfigCallers(),
-                chats=_EveryChat(effects.RecordedChat(port)),
-                embed=effects.RecordedEmbedder(_Port("embed", lambda: installed.embed)),
-                guard=effects.RecordedGuard(_Port("guard", lambda: installed.guard)),
-                judge=effects.RecordedJudge(_Port("judge", lambda: installed.judge)),
-                second=effects.RecordedSecond(_Second("second", lambda: installed.second)),
-                language=installed.language,
-                policies=effects.RecordedPolicies(_Bundles(installed)),
-                recorder=RehearsalRecorder(),
-                rerank=effects.RecordedReranker(_Port("rerank", lambda: installed.rerank)),
-                search=effects.RecordedSearch(_Port("index", lambda: installed.search)),
-                vault=RehearsalVault(),
-                reviews=effects.RecordedReviews(_Unasked()),
-                stated=_Stated(),
-                forbidden=_forbidden_then,
-                prompts=lambda name: HERE.get().prompts(name),
-                timeout=installed.timeout,
-            )
+        self.services = Services(
+            callers=ConfigCallers(),
+            chats=_EveryChat(effects.RecordedChat(port)),
+            embed=effects.RecordedEmbedder(_Port("embed", lambda: installed.embed)),
+            guard=effects.RecordedGuard(_Port("guard", lambda: installed.guard)),
+            judge=effects.RecordedJudge(_Port("judge", lambda: installed.judge)),
+            second=effects.RecordedSecond(_Second("second", lambda: installed.second)),
+            language=installed.language,
+            policies=effects.RecordedPolicies(_Bundles(installed)),
+            recorder=RehearsalRecorder(),
+            rerank=effects.RecordedReranker(_Port("rerank", lambda: installed.rerank)),
+            search=effects.RecordedSearch(_Port("index", lambda: installed.search)),
+            vault=RehearsalVault(),
+            reviews=effects.RecordedReviews(_Unasked()),
+            stated=_Stated(),
+            forbidden=_forbidden_then,
+            prompts=lambda name: HERE.get().prompts(name),
+            timeout=installed.timeout,
         )
+        """The ports of a replay."""
+        self.graph: Graph = build(self.services)
 
 
 def _chat_name(installed: Services) -> str:
