@@ -352,6 +352,20 @@ async def test_bad_vectors_are_refused(world: World, vector: Any) -> None:
         await world.find(ANA, "harbour", vector)
 
 
+@pytest.mark.parametrize("dimensions", [1_200, 1_201])
+@pytest.mark.parametrize("exact", [None, 0], ids=["compared", "indexed"])
+async def test_vectors_too_wide_for_an_index_entry(emptied: Database, dimensions: int, exact: int | None) -> None:
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((20, dimensions)).astype(np.float32)
+    chunks = [stored(f"word{number}", vector / np.linalg.norm(vector)) for number, vector in enumerate(vectors)]
+    await Bulk(emptied.acting, ADMINISTRATOR).put("c", [*chunks, stored("foreign", unit(1.0), model="other:1")])
+    search = PostgresSearch(emptied.read, model=MODEL, dimensions=dimensions, exact=exact)
+    (found,) = await search.search(ANA, [SearchRequest("c", "", vectors[7], "en", 30)])
+    near = np.argsort(-np.stack([chunk.vector for chunk in chunks]) @ vectors[7])
+    ranked = sorted((passage["dense_rank"] or 99, passage["text"]) for passage in found)
+    assert [text for _, text in ranked] == [*(f"word{number}" for number in near), "foreign"]
+
+
 async def test_version_is_named(world: World) -> None:
     assert world.search.version.split(":")[0] in ("memory", "postgres")
 

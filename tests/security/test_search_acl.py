@@ -23,8 +23,8 @@ from fiel.tools.search.postgres import PostgresSearch
 
 DIMENSIONS = 6
 TABLES = (
-    "collections sources documents versions chunks postings shelves shelf_counts embeddings audiences access_grants"
-    " grant_names"
+    "collections sources documents versions chunks postings vectors shelves shelf_counts embeddings audiences"
+    " access_grants grant_names"
 ).split()
 GROUPS = ("red", "green", "blue")
 ADMINISTRATOR = local_administrator()
@@ -164,6 +164,7 @@ async def test_tables_show_no_more_than_search(database: Database, chunks: list[
                 assert await count(connection, table) == chunks_seen
             row = await (await connection.execute("SELECT count(DISTINCT chunk) FROM fiel.postings")).fetchone()
             assert row == (chunks_seen,)
+            assert await count(connection, "vectors") == chunks_seen
             row = await (await connection.execute("SELECT coalesce(sum(chunks), 0) FROM fiel.shelf_counts")).fetchone()
             assert row == (chunks_seen,)
             if not caller.may("curator", "administrator"):
@@ -183,6 +184,7 @@ async def test_tables_show_no_more_than_search(database: Database, chunks: list[
         "UPDATE fiel.audiences SET base = fiel.caller_grants()",
         "INSERT INTO fiel.shelf_counts SELECT id, 1, 1 FROM fiel.shelves",
         "INSERT INTO fiel.postings SELECT 1, 1, id, 1, 1 FROM fiel.shelves",
+        "INSERT INTO fiel.vectors SELECT id, 1, 1, '[1]' FROM fiel.shelves",
         "INSERT INTO fiel.embeddings VALUES ('default', '', 'm', '[1]')",
         "ALTER TABLE fiel.chunks DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE fiel.chunks NO FORCE ROW LEVEL SECURITY",
@@ -204,7 +206,9 @@ async def test_readers_cannot_write_nor_lower_the_walls(
             await connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("table", ["documents", "chunks", "postings", "shelf_counts", "collections", "versions"])
+@pytest.mark.parametrize(
+    "table", ["documents", "chunks", "postings", "vectors", "shelf_counts", "collections", "versions"]
+)
 async def test_readers_delete_nothing(database: Database, chunks: list[Stored], table: str) -> None:
     async with database.acting(reader(*GROUPS)) as connection:
         assert (await connection.execute(f"DELETE FROM fiel.{table}".encode())).rowcount == 0
@@ -245,9 +249,13 @@ async def test_the_text_index_is_kept_in_step(database: Database, chunks: list[S
         elif number % 3 == 1:
             await bulk.allow(chunk.document, frozenset({GROUPS[number % 2]}))
     async with database.acting(ADMINISTRATOR) as connection:
+        await connection.execute("UPDATE fiel.chunks SET embedding = '[3,4,0,0]', model = 'n' WHERE language = 'en'")
         rows = await connection.execute(
             "SELECT (SELECT count(*) FROM fiel.postings p LEFT JOIN fiel.chunks c ON c.number = p.chunk"
             "   AND c.shelf = p.shelf WHERE c.id IS NULL),"
+            " (SELECT count(*) FROM fiel.vectors v FULL JOIN fiel.chunks c ON (c.number, c.shelf) = (v.chunk, v.shelf)"
+            "   AND v.half = fiel.half(c.embedding) AND v.space = hashtextextended(c.model, c.dimensions)"
+            "   WHERE v.chunk IS NULL OR c.id IS NULL),"
             " (SELECT count(*) FROM fiel.shelves s WHERE (SELECT count(*) FROM fiel.chunks WHERE shelf = s.id)"
             "   <> (SELECT coalesce(sum(chunks), 0) FROM fiel.shelf_counts WHERE shelf = s.id)),"
             " (SELECT count(*) FROM fiel.chunks c JOIN fiel.shelves s ON s.id = c.shelf"
@@ -256,7 +264,7 @@ async def test_the_text_index_is_kept_in_step(database: Database, chunks: list[S
             "      <> (s.language, s.collection, s.tenant, s.audience)"
             "      OR (d.collection, d.tenant) <> (a.collection, a.tenant))"
         )
-        assert await rows.fetchone() == (0, 0, 0)
+        assert await rows.fetchone() == (0, 0, 0, 0)
 
 
 @asynccontextmanager

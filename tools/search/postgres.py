@@ -27,8 +27,11 @@ Read = Callable[[Principal, Sequence[Statement]], Awaitable[list[list[DictRow]]]
 VERSION = "postgres:3"
 """Changes whenever the same rows and request could give another list."""
 
-EXACT = 2_500
-"""Visible chunks up to which all are compared (some 6 ms); above, the vector index is quicker."""
+WIDEST = 1_200
+"""Dimensions of the widest vector that stands by its shelf (`fiel.half`)."""
+
+EXACT_WIDE = 2_500
+"""Visible chunks up to which all are compared where vectors are wider; of others the statement itself decides."""
 
 COMMON = 1_000
 """Postings above which a word counts as common: it finds no chunk by itself, and only adds to what others found."""
@@ -65,12 +68,16 @@ class PostgresSearch:
     are still found by their words.
     """
 
-    def __init__(self, read: Read, *, model: str, dimensions: int, exact: int = EXACT, common: int = COMMON) -> None:
+    def __init__(
+        self, read: Read, *, model: str, dimensions: int, exact: int | None = None, common: int = COMMON
+    ) -> None:
+        """`exact`: visible chunks up to which all are compared; None: as many as make it the quicker way."""
         queries = load("fiel.tools.search", "search.sql")
         self._read = read
         self._model = model
         self._dimensions = dimensions
-        self._exact = exact
+        wide = dimensions > WIDEST
+        self._exact = EXACT_WIDE if exact is None and wide else exact
         self._common = common
         self.widened = 0
         """Searches that the index answered with too few passages, and that were asked again without it."""
@@ -78,7 +85,9 @@ class PostgresSearch:
         """Searches that gave fewer passages than asked for and than their caller may read: never, if all is well."""
         self._settings = queries["settings"].encode()
         self._collection, _ = numbered(queries["collection"])
-        self._hybrid, self._names = numbered(Template(queries["hybrid"]).substitute(dimensions=int(dimensions)))
+        few = queries["few_wide" if wide else "few"]
+        hybrid = Template(queries["hybrid"]).substitute(dimensions=int(dimensions), few=few)
+        self._hybrid, self._names = numbered(hybrid)
 
     @property
     def version(self) -> str:
@@ -112,7 +121,7 @@ class PostgresSearch:
 
     async def _repaired(self, principal: Principal, asked: dict[str, Any], rows: list[DictRow]) -> list[DictRow]:
         """The index gave fewer than there are to give: asked again without it. Fewer still is an alarm."""
-        if asked["exact"] < _ALL:
+        if asked["exact"] != _ALL:
             self.widened += 1
             (rows,) = await self._hits(principal, [{**asked, "exact": _ALL}])
         if _lacks(rows, asked["k"]):

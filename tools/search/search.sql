@@ -21,6 +21,25 @@ WHERE c.tenant = (SELECT fiel.caller_tenant()) AND c.name = %(collection)s
 GROUP BY c.name, c.policy, s.language
 ORDER BY chunks DESC NULLS LAST, s.language
 
+-- name: few
+-- All visible chunks by the vectors that stand shelf by shelf. Chunks of another model come last, so that no visible one
+-- is out of reach.
+SELECT v.chunk AS number, v.shelf
+FROM fiel.vectors v
+WHERE (SELECT few FROM size) AND v.shelf = ANY (ARRAY(SELECT id FROM scope))
+ORDER BY CASE WHEN v.space = (SELECT hashtextextended(%(model)s, %(dimensions)s))
+    THEN v.half <#> (SELECT fiel.half(%(vector)s::vector)) END NULLS LAST, v.chunk
+LIMIT %(depth)s
+
+-- name: few_wide
+-- The same by the chunks themselves, for vectors that are too wide to stand by the shelf.
+SELECT c.number, c.shelf
+FROM fiel.chunks c
+WHERE (SELECT few FROM size) AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
+ORDER BY CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
+    THEN c.embedding <=> %(vector)s::vector END NULLS LAST, c.number
+LIMIT %(depth)s
+
 -- name: hybrid
 -- Dense and full-text candidates, each in its own list, fused by score; formulas are those of fiel.tools.search.fusion.
 WITH scope AS MATERIALIZED (
@@ -34,17 +53,24 @@ WITH scope AS MATERIALIZED (
     ) n
     WHERE c.tenant = (SELECT fiel.caller_tenant()) AND c.name = %(collection)s AND n.chunks > 0
 ), size AS MATERIALIZED (
-    SELECT coalesce(sum(chunks), 0) AS visible FROM scope
+    -- Comparing all costs by the visible chunks, the index by how many it must pass to find enough of them: the first is
+    -- cheaper while visible^2 is below some 2,500 times all chunks of the database, which the catalogue knows roughly.
+    SELECT visible, coalesce(visible <= %(exact)s::bigint, visible ^ 2 <= 2500 * (
+        SELECT greatest(reltuples, visible) FROM pg_catalog.pg_class WHERE oid = 'fiel.chunks'::regclass
+    )) AS few
+    FROM (SELECT coalesce(sum(chunks), 0)::float8 AS visible FROM scope) AS counted
 ), near AS MATERIALIZED (
-    -- Few visible: all of them are compared. Chunks of another model come last, so that no visible one is out of reach.
+    -- Few visible: all of them are compared.
     (
-        SELECT c.number, c.shelf, c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
-            THEN c.embedding <=> %(vector)s::vector END AS distance
-        FROM fiel.chunks c
-        WHERE (SELECT visible FROM size) <= %(exact)s
-            AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
-        ORDER BY distance NULLS LAST, c.number
-        LIMIT %(depth)s
+        SELECT n.number, n.shelf, c.id, c.distance
+        FROM ($few) n
+        CROSS JOIN LATERAL (
+            SELECT c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
+                THEN c.embedding <=> %(vector)s::vector END AS distance
+            FROM fiel.chunks c
+            WHERE c.number = n.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
+            LIMIT 1
+        ) c
     )
     UNION ALL
     -- Many visible: the index gives half-precision neighbours, the true distance is taken outside of it.
@@ -53,7 +79,7 @@ WITH scope AS MATERIALIZED (
         FROM (
             SELECT c.number, c.shelf, c.id, c.embedding
             FROM fiel.chunks c
-            WHERE (SELECT visible FROM size) > %(exact)s
+            WHERE NOT (SELECT few FROM size)
                 AND c.dimensions = $dimensions AND c.model = %(model)s
                 AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
             ORDER BY c.embedding::halfvec($dimensions) <=> %(vector)s::vector::halfvec($dimensions)
