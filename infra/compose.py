@@ -29,8 +29,8 @@ from fiel.infra.ledger.sealing import ChainedStore
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.lineage.catalogue import IngestTold
-from fiel.infra.reload import Reloader, noting
-from fiel.infra.replay.kept import bundle_texts, keep, prompt_texts
+from fiel.infra.reload import Reloader, noting, started
+from fiel.infra.replay.kept import bundle_texts, prompt_texts
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
@@ -78,8 +78,7 @@ async def _key_is_there(settings: Settings, store: PostgresStore) -> None:
 async def _kept(database: Database, policies: GuardrailsPolicies) -> None:
     """Keep the bundles and prompts of this process by version: what they decide can be replayed under them for ever."""
     texts = await asyncio.to_thread(lambda: [*bundle_texts(policies.bundles), *prompt_texts(installed())])
-    async with database.system() as connection:
-        await keep(connection, texts)
+    await started(database, texts)
 
 
 def limits(settings: Settings) -> Limits:

@@ -9,14 +9,14 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fiel.infra.database.connect import Database
 from fiel.infra.ledger.acts import Act, record
-from fiel.infra.replay.kept import bundle_texts, keep
+from fiel.infra.replay.kept import Text, bundle_texts, use
 from fiel.policies.bundle import BUNDLE_FILES, PolicyBundle, load_bundles, read_bundles
 from fiel.policies.evaluate import GuardrailsPolicies
 from fiel.tools.errors import FielError, Unavailable
@@ -28,6 +28,8 @@ SIGNAL = Principal("default", "policy-signal", roles=frozenset({"administrator"}
 """Who a change is ascribed to that somebody asked for by a signal."""
 WATCHER = Principal("default", "policy-folder", roles=frozenset({"administrator"}))
 """Who a change is ascribed to that somebody made in the folder: fiel does not know the person."""
+STARTED = Principal("default", "start", roles=frozenset({"administrator"}))
+"""Who a change is ascribed to that a process found when it started: fiel does not know the person."""
 
 _log = logging.getLogger(__name__)
 
@@ -201,10 +203,22 @@ def noting(database: Database, folder: str) -> Note:
     async def note(principal: Principal, changed: Mapping[str, Any]) -> None:
         texts = await asyncio.to_thread(lambda: bundle_texts(read_bundles(folder)))
         async with database.acting(principal) as connection:
-            await keep(connection, texts)
+            await use(connection, texts)
             await record(connection, Act(principal, "policy_change", "bundles", {"changed": dict(changed)}))
 
     return note
+
+
+async def started(database: Database, texts: Sequence[Text]) -> None:
+    """Keep the bundles and prompts that a process starts with; what is another since the last start is an act.
+
+    Raises DatabaseUnavailable.
+    """
+    acts = {"bundle": ("policy_change", "bundles"), "prompt": ("prompt_change", "prompts")}
+    async with database.acting(STARTED) as connection:
+        for kind, changed in (await use(connection, texts)).items():
+            act, subject = acts[kind]
+            await record(connection, Act(STARTED, act, subject, {"changed": changed}))
 
 
 def _seen(folder: str) -> Seen:

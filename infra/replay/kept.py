@@ -57,6 +57,27 @@ async def keep(connection: Any, texts: Iterable[Text]) -> None:
         await connection.execute(load(__package__, "kept.sql")["keep"], columns)
 
 
+Changes = dict[str, dict[str, dict[str, str | None]]]
+"""By kind and name, version before and after; None where something came or went."""
+
+
+async def use(connection: Any, texts: Iterable[Text]) -> Changes:
+    """Keep what comes into use, in the caller's transaction; what is another now than what was in use before."""
+    texts = list(texts)
+    await keep(connection, texts)
+    values = {
+        "kinds": [one.kind for one in texts],
+        "names": [one.name for one in texts],
+        "versions": [one.version for one in texts],
+    }
+    found: Changes = {}
+    for kind, name, before, after in await (
+        await connection.execute(load(__package__, "kept.sql")["use"], values)
+    ).fetchall():
+        found.setdefault(kind, {})[name] = {"before": before, "after": after}
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What a database has kept. Methods raise NotReplayable, DatabaseUnavailable."""

@@ -12,8 +12,9 @@ import pytest
 from fiel.graphs.answer.options import Options
 from fiel.graphs.answer.prompt_files import installed, prompts
 from fiel.infra.database.connect import Database
+from fiel.infra.reload import started
 from fiel.infra.replay.change import Change
-from fiel.infra.replay.kept import Kept, bundle_texts, keep, prompt_texts
+from fiel.infra.replay.kept import Kept, bundle_texts, prompt_texts
 from fiel.infra.replay.record import NotReplayable
 from fiel.infra.replay.replays import Replays
 from fiel.infra.replay.sight import sight_of
@@ -60,8 +61,7 @@ async def installs(house: Recorded, folder: Path, threshold: str) -> None:
     (folder / "house.yaml").write_text(BUNDLE.format(threshold=threshold))
     bundles = read_bundles(folder)
     house.policies.replace(bundles)
-    async with house.database.system() as connection:
-        await keep(connection, [*bundle_texts(bundles), *prompt_texts(installed())])
+    await started(house.database, [*bundle_texts(bundles), *prompt_texts(installed())])
 
 
 def replays(house: Recorded) -> Replays:

@@ -9,6 +9,7 @@ import pytest
 PROCESS = "read by processes that serve all tenants and have no caller; every query of a caller names their tenant"
 SEALED = f"contents are encrypted; {PROCESS}"
 EXEMPT: dict[str, tuple[str, set[str]]] = {
+    "in_use": (f"names of bundles and prompts, nothing of a tenant; {PROCESS}", {"kind", "name", "version"}),
     "kept": (f"texts of bundles and prompts, nothing of a tenant; {PROCESS}", {"kind", "name", "version"}),
     "migrations": ("says nothing of any tenant, and the runtime role only reads it", {"name", "sha256"}),
     "assessments": (SEALED, {"key", "problem"}),
