@@ -4,22 +4,28 @@ What is another's looks exactly like what is not there. Two walls hold that up, 
 security; each is taken away in turn, and the other must do alone. With both away the same probes must find the hole.
 """
 
+import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
 import psycopg
 import pytest
+import websockets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.routing import WebSocketRoute
 
-from fiel.infra.api.routes import assistants, crons, state, store, threads
+from fiel.infra.api.app import create
+from fiel.infra.api.routes import NAMES
 from fiel.infra.runs import assistants as assistants_module
 from fiel.infra.runs import crons as crons_module
 from fiel.infra.runs import items as items_module
@@ -31,8 +37,20 @@ from fiel.tools.sql import load
 from tests.api.conftest import serving
 from tests.api.graphs import plain_host
 from tests.conftest import Urls
+from tests.security.isolated import (
+    ABOUT_ALL,
+    ABOUT_ONE,
+    ELSEWHERE,
+    NAMED,
+    NAMELESS,
+    STREAMS,
+    TAKING,
+    TENANT,
+    Call,
+    Things,
+)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 USERS: tuple[tuple[str, str, tuple[Role, ...]], ...] = (
     ("one", "ann", ("reader",)),
@@ -42,23 +60,6 @@ USERS: tuple[tuple[str, str, tuple[Role, ...]], ...] = (
     ("two", "bob", ("reader",)),
 )
 """The same names in both tenants; roles open nothing of another's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Things:
-    """Names of what one user has."""
-
-    assistant: str = field(default_factory=lambda: str(uuid4()))
-    thread: str = field(default_factory=lambda: str(uuid4()))
-    checkpoint: str = field(default_factory=lambda: str(uuid4()))
-    cron: str = field(default_factory=lambda: str(uuid4()))
-    item: str = field(default_factory=lambda: uuid4().hex)
-
-    def hide(self, text: str) -> str:
-        """`text` with the names taken out, so that two answers can be compared."""
-        for name in ("assistant", "thread", "checkpoint", "cron", "item"):
-            text = text.replace(getattr(self, name), name.upper())
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,145 +73,20 @@ class User:
 
 
 World = tuple[User, ...]
-Call = Callable[[httpx.AsyncClient, Things], Awaitable[httpx.Response]]
-
-
-def _call(method: str, path: str, body: Any = None, **query: Any) -> Call:
-    """A request; `{thread}` and the like stand for the names of things, in the path and in the body."""
-
-    def fill(value: Any, things: Things) -> Any:
-        if isinstance(value, dict):
-            return {key: fill(one, things) for key, one in value.items()}
-        if isinstance(value, list):
-            return [fill(one, things) for one in value]
-        named = isinstance(value, str) and re.fullmatch(r"\{(\w+)\}", value)
-        return getattr(things, named[1]) if named else value
-
-    async def send(web: httpx.AsyncClient, things: Things) -> httpx.Response:
-        url = re.sub(r"\{(\w+)\}", lambda name: getattr(things, name[1]), path)
-        return await web.request(method, url, json=fill(body, things), params=fill(query, things))
-
-    return send
-
-
-ABOUT_ONE: dict[tuple[str, str], list[Call]] = {
-    ("GET", "/assistants/{assistant_id}"): [_call("GET", "/assistants/{assistant}")],
-    ("PATCH", "/assistants/{assistant_id}"): [_call("PATCH", "/assistants/{assistant}", {"name": "mine"})],
-    ("DELETE", "/assistants/{assistant_id}"): [
-        _call("DELETE", "/assistants/{assistant}"),
-        _call("DELETE", "/assistants/{assistant}", delete_threads=True),
-    ],
-    ("POST", "/assistants/{assistant_id}/versions"): [_call("POST", "/assistants/{assistant}/versions", {})],
-    ("POST", "/assistants/{assistant_id}/latest"): [_call("POST", "/assistants/{assistant}/latest", {"version": 1})],
-    ("GET", "/assistants/{assistant_id}/graph"): [_call("GET", "/assistants/{assistant}/graph")],
-    ("GET", "/assistants/{assistant_id}/schemas"): [_call("GET", "/assistants/{assistant}/schemas")],
-    ("GET", "/assistants/{assistant_id}/subgraphs"): [_call("GET", "/assistants/{assistant}/subgraphs")],
-    ("GET", "/assistants/{assistant_id}/subgraphs/{namespace}"): [
-        _call("GET", "/assistants/{assistant}/subgraphs/inner")
-    ],
-    ("GET", "/threads/{thread_id}"): [_call("GET", "/threads/{thread}", include="ttl")],
-    ("PATCH", "/threads/{thread_id}"): [_call("PATCH", "/threads/{thread}", {"metadata": {"x": 1}})],
-    ("DELETE", "/threads/{thread_id}"): [_call("DELETE", "/threads/{thread}")],
-    ("POST", "/threads/{thread_id}/copy"): [_call("POST", "/threads/{thread}/copy")],
-    ("POST", "/threads/prune"): [
-        _call("POST", "/threads/prune", {"thread_ids": ["{thread}"]}),
-        _call("POST", "/threads/prune", {"thread_ids": ["{thread}"], "strategy": "keep_latest"}),
-    ],
-    ("POST", "/threads/search"): [
-        _call("POST", "/threads/search", {"ids": ["{thread}"]}),
-        _call("POST", "/threads/search", {"metadata": {"assistant_id": "{assistant}"}}),
-    ],
-    ("GET", "/threads/{thread_id}/state"): [_call("GET", "/threads/{thread}/state", subgraphs=True)],
-    ("POST", "/threads/{thread_id}/state"): [
-        _call("POST", "/threads/{thread}/state", {"values": {"steps": ["x"]}, "as_node": "b"}),
-        _call("POST", "/threads/{thread}/state", {"values": {}, "as_node": "a", "checkpoint_id": "{checkpoint}"}),
-    ],
-    ("GET", "/threads/{thread_id}/state/{checkpoint_id}"): [_call("GET", "/threads/{thread}/state/{checkpoint}")],
-    ("POST", "/threads/{thread_id}/state/checkpoint"): [
-        _call("POST", "/threads/{thread}/state/checkpoint", {"checkpoint": {"checkpoint_id": "{checkpoint}"}})
-    ],
-    ("GET", "/threads/{thread_id}/storage"): [_call("GET", "/threads/{thread}/storage")],
-    ("GET", "/threads/{thread_id}/history"): [_call("GET", "/threads/{thread}/history")],
-    ("POST", "/threads/{thread_id}/history"): [
-        _call("POST", "/threads/{thread}/history", {"before": "{checkpoint}"}),
-        _call("POST", "/threads/{thread}/history", {"checkpoint": {"checkpoint_id": "{checkpoint}"}}),
-    ],
-    ("POST", "/threads/{thread_id}/runs/crons"): [
-        _call("POST", "/threads/{thread}/runs/crons", {"assistant_id": "chain", "schedule": "@daily"})
-    ],
-    ("POST", "/runs/crons"): [_call("POST", "/runs/crons", {"assistant_id": "{assistant}", "schedule": "@daily"})],
-    ("GET", "/runs/crons/{cron_id}"): [_call("GET", "/runs/crons/{cron}")],
-    ("PATCH", "/runs/crons/{cron_id}"): [_call("PATCH", "/runs/crons/{cron}", {"enabled": False})],
-    ("DELETE", "/runs/crons/{cron_id}"): [_call("DELETE", "/runs/crons/{cron}")],
-    ("POST", "/runs/crons/search"): [
-        _call("POST", "/runs/crons/search", {"thread_id": "{thread}"}),
-        _call("POST", "/runs/crons/search", {"assistant_id": "{assistant}"}),
-    ],
-    ("POST", "/runs/crons/count"): [
-        _call("POST", "/runs/crons/count", {"thread_id": "{thread}"}),
-        _call("POST", "/runs/crons/count", {"assistant_id": "{assistant}"}),
-    ],
-    ("GET", "/store/items"): [_call("GET", "/store/items", namespace="{item}", key="k")],
-    ("DELETE", "/store/items"): [_call("DELETE", "/store/items", {"namespace": ["{item}"], "key": "k"})],
-    ("POST", "/store/items/search"): [
-        _call("POST", "/store/items/search", {"namespace_prefix": ["{item}"]}),
-        _call("POST", "/store/items/search", {"namespace_prefix": ["{item}"], "filter": {"n": {"$gt": 0}}}),
-    ],
-    ("POST", "/store/namespaces"): [_call("POST", "/store/namespaces", {"prefix": ["{item}"]})],
-}
-"""Requests about a thing by its name: to another user they must say what they say of a name that nobody has."""
-
-ABOUT_ALL: dict[tuple[str, str], Call] = {
-    ("POST", "/assistants/search"): _call("POST", "/assistants/search", {"limit": 1000}),
-    ("POST", "/assistants/count"): _call("POST", "/assistants/count", {}),
-    ("POST", "/threads/search"): _call("POST", "/threads/search", {"limit": 1000}),
-    ("POST", "/threads/search values"): _call("POST", "/threads/search", {"values": {"topic": "tea"}, "limit": 1000}),
-    ("POST", "/threads/count"): _call("POST", "/threads/count", {}),
-    ("POST", "/threads/count values"): _call("POST", "/threads/count", {"values": {"topic": "tea"}}),
-    ("POST", "/runs/crons/search"): _call("POST", "/runs/crons/search", {"limit": 1000}),
-    ("POST", "/runs/crons/count"): _call("POST", "/runs/crons/count", {}),
-    ("POST", "/store/items/search"): _call("POST", "/store/items/search", {"limit": 1000}),
-    ("POST", "/store/namespaces"): _call("POST", "/store/namespaces", {}),
-    ("GET", "/threads/{thread_id}/history"): _call("GET", "/threads/{thread}/history"),
-}
-"""Requests about all that a user has."""
-
-TAKING: dict[tuple[str, str], tuple[Call, Call]] = {
-    ("POST", "/assistants"): (
-        _call("POST", "/assistants", {"assistant_id": "{assistant}", "graph_id": "chain"}),
-        _call("DELETE", "/assistants/{assistant}"),
-    ),
-    ("POST", "/assistants do_nothing"): (
-        _call("POST", "/assistants", {"assistant_id": "{assistant}", "graph_id": "chain", "if_exists": "do_nothing"}),
-        _call("DELETE", "/assistants/{assistant}"),
-    ),
-    ("POST", "/threads"): (
-        _call("POST", "/threads", {"thread_id": "{thread}", "metadata": {"graph_id": "chain"}}),
-        _call("DELETE", "/threads/{thread}"),
-    ),
-    ("POST", "/threads do_nothing"): (
-        _call("POST", "/threads", {"thread_id": "{thread}", "if_exists": "do_nothing"}),
-        _call("DELETE", "/threads/{thread}"),
-    ),
-    ("PUT", "/store/items"): (
-        _call("PUT", "/store/items", {"namespace": ["{item}"], "key": "k", "value": {"n": 5}}),
-        _call("DELETE", "/store/items", {"namespace": ["{item}"], "key": "k"}),
-    ),
-}
-"""Making something under a name that another has, and taking it away again: both must work, for oneself."""
 
 
 def test_no_endpoint_is_forgotten() -> None:
-    """Every endpoint of these routers stands in one of the tables above."""
-    routers = (assistants.router, crons.router, state.router, store.router, threads.router)
-    served = {
-        (method, route.path)  # type: ignore[attr-defined]
-        for router in routers
-        for route in router.routes
-        for method in route.methods  # type: ignore[attr-defined]
-    }
-    assert len(served) > 30
-    assert served - set(ABOUT_ONE) - set(ABOUT_ALL) - set(TAKING) == set()
+    """Every one that the application has, or will have, stands in one of the tables."""
+    app = create(Settings(), lambda: contextlib.nullcontext(Any))
+    served = {(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods}
+    routers = [import_module(f"fiel.infra.api.routes.{name}").router for name in NAMES]
+    sockets = [route for router in routers for route in router.routes if isinstance(route, WebSocketRoute)]
+    served |= {("WEBSOCKET", route.path) for route in sockets}
+    assert len(served) > 95
+    told = {*ABOUT_ONE, *ABOUT_ALL, *TAKING, *STREAMS, *TENANT, *ELSEWHERE, *NAMELESS}
+    assert served - told == set()
+    assert {(method, path) for method, path in told if " " not in path} - served == {("GET", "/docs")}
+    assert all((Path(__file__).parent / file).exists() for file in ELSEWHERE.values())
 
 
 @asynccontextmanager
@@ -244,6 +120,8 @@ async def _settle(web: httpx.AsyncClient, mark: str) -> User:
     history = (await web.get(f"/threads/{thread['thread_id']}/history")).json()
     body = {"assistant_id": assistant["assistant_id"], "schedule": "@daily", "input": {"topic": mark}}
     cron = await post(f"/threads/{thread['thread_id']}/runs/crons", body)
+    await post(f"/threads/{thread['thread_id']}/runs/wait", {"assistant_id": "chain", "input": {"topic": "tea"}})
+    (run,) = (await web.get(f"/threads/{thread['thread_id']}/runs")).json()
     item = uuid4().hex
     await post("/store/items", {"namespace": [item], "key": "k", "value": {"mark": mark, "n": 1}, "ttl": 60}, "PUT")
     things = Things(
@@ -252,6 +130,7 @@ async def _settle(web: httpx.AsyncClient, mark: str) -> User:
         checkpoint=history[0]["checkpoint"]["checkpoint_id"],
         cron=cron["cron_id"],
         item=item,
+        run=run["run_id"],
     )
     return User(web, mark, things)
 
@@ -291,7 +170,7 @@ async def probe_all(attacker: User, victim: User) -> None:
     """Lists and counts hold what is one's own."""
     for text in await everything(attacker):
         assert victim.mark not in text
-        assert not any(getattr(victim.things, name) in text for name in ("assistant", "thread", "cron", "item"))
+        assert not any(getattr(victim.things, name) in text for name in NAMED if name != "checkpoint")
     counts = [(await ABOUT_ALL["POST", path](attacker.web, attacker.things)).text for path in _COUNTS]
     assert counts == ["4", "1", "1", "1"], "three assistants are the system's"
 
@@ -317,7 +196,7 @@ async def world(database_urls: Urls, tmp_path: Path) -> AsyncIterator[World]:
 _people = st.permutations(range(len(USERS))).map(lambda order: order[:2])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(people=_people, which=st.sampled_from([call for calls in ABOUT_ONE.values() for call in calls]))
 async def test_anothers_thing_looks_like_none(world: World, people: list[int], which: Call) -> None:
     await probe_one(world[people[0]], world[people[1]], which)
@@ -333,6 +212,63 @@ async def test_anothers_name_is_free(world: World, people: list[int], which: tup
 @given(people=_people)
 async def test_lists_and_counts_hold_ones_own(world: World, people: list[int]) -> None:
     await probe_all(world[people[0]], world[people[1]])
+
+
+async def test_the_owner_finds_what_others_do_not(world: World) -> None:
+    """So that no probe passes because it asks for nothing."""
+    looking = [call for (method, path), calls in ABOUT_ONE.items() for call in calls if method == "GET"]
+    endless = ABOUT_ONE["GET", "/threads/{thread_id}/stream"]
+    for look in looking:
+        if look not in endless:
+            answer = await look(world[0].web, world[0].things)
+            assert answer.status_code in (200, 422), f"{answer.request.url}: {answer.text}"  # 422: no such subgraph
+
+
+async def _told(events: AsyncIterator[str]) -> str:
+    """What a stream says until a run has ended."""
+    said = []
+    async for piece in events:
+        said.append(piece)
+        if '"event":"completed"' in piece:
+            return "\n".join(said)
+    raise AssertionError("the stream has ended")
+
+
+async def _sent(web: httpx.AsyncClient, at: str) -> AsyncIterator[str]:
+    async with web.stream("POST", f"{at}/stream/events", json={"channels": CHANNELS, "since": 0}) as answer:
+        async for line in answer.aiter_lines():
+            yield line
+
+
+async def _socketed(web: httpx.AsyncClient, at: str) -> AsyncIterator[str]:
+    address = f"{str(web.base_url).replace('http', 'ws').rstrip('/')}{at}/stream/events"
+    headers = {"Authorization": web.headers["authorization"]}
+    async with websockets.connect(address, additional_headers=headers) as socket:
+        params = {"channels": CHANNELS, "since": 0}
+        await socket.send(orjson.dumps({"id": 1, "method": "subscription.subscribe", "params": params}).decode())
+        async for piece in socket:
+            yield str(piece)
+
+
+CHANNELS = ["lifecycle", "values", "updates", "custom", "checkpoints"]
+
+
+@pytest.mark.parametrize("transport", [_sent, _socketed], ids=["events", "socket"])
+async def test_a_stream_of_anothers_thread_tells_of_ones_own(world: World, transport: Any) -> None:
+    """Under the same name one has a thread of one's own, and hears of nothing else."""
+    for attacker, victim in ((world[0], world[3]), (world[1], world[2])):
+        before, at = await everything(victim), f"/threads/{victim.things.thread}"
+        start = {"id": 1, "method": "run.start", "params": {"assistant_id": "chain", "input": {"topic": attacker.mark}}}
+        told = await attacker.web.post(f"{at}/commands", json=start)
+        assert told.json()["type"] == "success", told.text
+        async with contextlib.aclosing(transport(attacker.web, at)) as events:
+            heard = await _told(events)
+        assert attacker.mark in heard
+        assert victim.mark not in heard and victim.things.run not in heard
+        (run,) = (await attacker.web.get(f"{at}/runs")).json()
+        assert run["run_id"] == told.json()["result"]["run_id"]
+        assert (await attacker.web.delete(at)).status_code == 204
+        assert await everything(victim) == before
 
 
 # The two walls
