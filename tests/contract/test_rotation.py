@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
 from fiel.tools.errors import NotPermitted, SettingsError
 from fiel.tools.principal import Principal, local_administrator
+from tests.answering import Answering, answering
 from tests.conftest import Urls
-from tests.contract.test_elsewhere import answering
 
 ADMIN = local_administrator("acme")
 NAMES = ("ana", "ben", "eve")
@@ -136,16 +135,13 @@ async def test_killed_among_the_data_keys_it_goes_on_with_the_same_key(
     assert await readable(database, tmp_path / KEY_FILE, made)
 
 
-class Service(BaseHTTPRequestHandler):
+class Service(Answering):
     """As much of AWS KMS as data keys need: a ciphertext opens with its own context alone."""
 
     down = False
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked = json.loads(self.asked())
         context = json.dumps(asked["EncryptionContext"]).encode()
         master = AESGCM(b"m" * 32)
         status, body = 200, dict[str, str]()
@@ -160,11 +156,7 @@ class Service(BaseHTTPRequestHandler):
                 body = {"Plaintext": base64.b64encode(plain).decode()}
             except InvalidTag:
                 status, body = 400, {"__type": "InvalidCiphertextException"}
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.reply(status, body)
 
 
 @pytest.fixture

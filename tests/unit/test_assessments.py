@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +20,7 @@ from fiel.infra.telemetry.assessments import Assessments
 from fiel.infra.telemetry.mlflow import Mlflow, MlflowUnavailable
 from fiel.infra.telemetry.shipper import Shipper
 from fiel.tools.principal import Principal
+from tests.answering import Answering, answering
 
 CIPHER = Cipher(key_of(b"k" * 32))
 ANN = Principal("acme", "ann")
@@ -37,27 +36,16 @@ class Server:
         self.lost = False
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: Any) -> None:
-                pass
-
+        class Handler(Answering):
             def do_GET(self) -> None:
-                self.answer(200 if self.path.rpartition("/")[2] in outer.taken else 404)
+                self.reply(200 if self.path.rpartition("/")[2] in outer.taken else 404, {})
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                self.answer(outer.take(self.path.split("/")[-2], body["assessment"]))
+                body = json.loads(self.asked())
+                self.reply(outer.take(self.path.split("/")[-2], body["assessment"]), {})
 
-            def answer(self, status: int) -> None:
-                self.send_response(status)
-                self.send_header("content-length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.handler = Handler
+        self.url = ""
 
     def take(self, trace: str, assessment: dict[str, Any]) -> int:
         if self.status != 200:
@@ -72,17 +60,13 @@ class Server:
         self.taken[assessment["assessment_id"]] = assessment
         return 500 if self.lost else 200
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    yield made
-    made.close()
+    with answering(made.handler) as at:
+        made.url = f"http://{at}"
+        yield made
 
 
 @asynccontextmanager

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,6 +24,7 @@ from fiel.infra.lineage.index import Indexing, rebuild
 from fiel.infra.lineage.openlineage import MOST, Changed, Ingest, of_ingest
 from fiel.tools.principal import Principal, local_administrator
 from fiel.tools.search.memory import Stored
+from tests.answering import Answering, answering
 from tests.lineage import QUESTION, Runs
 from tests.unit.embedders import HashEmbedder
 
@@ -74,24 +73,15 @@ class Catalogue:
         """Namespaces of jobs of which it takes no event."""
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: Any) -> None:
-                pass
-
+        class Handler(Answering):
             def do_POST(self) -> None:
-                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                event = json.loads(self.asked())
                 outer.keys.add(self.headers.get("authorization", ""))
                 status = outer.status or outer.take(self.path, event)
-                self.send_response(status)
-                if status == 307:
-                    self.send_header("location", "/elsewhere")
-                self.send_header("content-length", "0")
-                self.end_headers()
+                self.reply(status, **({"location": "/elsewhere"} if status == 307 else {}))
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.handler = Handler
+        self.url = ""
 
     def take(self, path: str, event: dict[str, Any]) -> int:
         if path != "/api/v1/lineage":
@@ -101,17 +91,13 @@ class Catalogue:
         self.events.append(event)
         return 201
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
 
 @pytest.fixture
 def catalogue() -> Iterator[Catalogue]:
-    server = Catalogue()
-    yield server
-    server.close()
+    made = Catalogue()
+    with answering(made.handler) as at:
+        made.url = f"http://{at}"
+        yield made
 
 
 @pytest.fixture

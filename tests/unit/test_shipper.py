@@ -3,11 +3,9 @@
 import asyncio
 import gzip
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +19,7 @@ from fiel.infra.ledger.store import Flush, RunRow
 from fiel.infra.telemetry import otlp
 from fiel.infra.telemetry.mlflow import Mlflow, MlflowUnavailable
 from fiel.infra.telemetry.shipper import Shipper
+from tests.answering import Answering, answering
 
 CIPHER = Cipher(key_of(b"k" * 32))
 
@@ -35,35 +34,23 @@ class Server:
         self.experiments: dict[str, str] = {}
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: Any) -> None:
-                pass
-
+        class Handler(Answering):
             def do_GET(self) -> None:
                 name = self.path.rpartition("=")[2]
                 known = outer.experiments.get(name)
-                self.answer(200, {"experiment": {"experiment_id": known}}) if known else self.answer(404, {})
+                self.reply(200, {"experiment": {"experiment_id": known}}) if known else self.reply(404, {})
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                body = self.asked()
                 if self.path.endswith("/create"):
                     outer.experiments[json.loads(body)["name"]] = "7"
-                    self.answer(200, {"experiment_id": "7"})
+                    self.reply(200, {"experiment_id": "7"})
                     return
                 outer.requests += 1
-                self.answer(outer.take(self.headers, body), {})
+                self.reply(outer.take(self.headers, body), {})
 
-            def answer(self, status: int, body: Any) -> None:
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.handler = Handler
+        self.url = ""
 
     def take(self, headers: Any, body: bytes) -> int:
         if self.status != 200:
@@ -76,17 +63,13 @@ class Server:
         self.spans += names
         return 200
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    yield made
-    made.close()
+    with answering(made.handler) as at:
+        made.url = f"http://{at}"
+        yield made
 
 
 def row(name: str) -> Flush:
