@@ -35,7 +35,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--until", metavar="TIME", help="Every run before then.")
 @click.option("--collection", default="", metavar="C", help="Of these runs, those over this collection.")
 @click.option("--report", type=_FILE, metavar="FILE", help="Write an HTML report.")
-@click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Runs at the same time.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that replay.")
+@click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Runs side by side in one.")
 async def replay(
     settings: Settings,
     run: str | None,

@@ -26,6 +26,7 @@ async def replayed_many(
     collection: str,
     report: Path | None,
     at_once: int,
+    jobs: int,
     quiet: bool,
 ) -> dict[str, Any]:
     """The summary; the report is written beside. Raises UsageError for a report that cannot be written."""
@@ -35,14 +36,14 @@ async def replayed_many(
     from fiel.infra.replay.graphs import load_graphs
     from fiel.infra.replay.many import Stretch
 
-    ported = load_graphs(graphs) if graphs else None
+    ported, file = (load_graphs(graphs), str(graphs)) if graphs else ({}, "")
     known = {name: part_of(None, one).since for name, one in (("since", since), ("until", until)) if one is not None}
     stretch = Stretch(**known, collection=collection)
     async with open_house(settings) as house:
         await house.loaded()
         with _bar(quiet=quiet) as progress:
-            by = principal_of(None, ())
-            summary = await replays.replayed_many(house, by, change, stretch, at_once, progress, ported)
+            bulk = replays.Bulk(at_once, jobs, ported, file, progress)
+            summary = await replays.replayed_many(house, principal_of(None, ()), change, stretch, bulk)
     value = summary.plain()
     if report is not None:
         _write(report, value, since, until)
@@ -94,6 +95,8 @@ def show_many(value: dict[str, Any]) -> None:
     for kind, examples in value["examples"].items():
         for one in examples[:3]:
             click.echo(f"{kind}: {one['run']}  {_line(one)}")
+    for one in value["lost"]:
+        click.secho(f"the process {one['pid']} {one['how']} over the run {one['run']}", fg="red")
     click.echo(f"{bill(value['spent'])}, {value['seconds']} s")
 
 

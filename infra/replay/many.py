@@ -10,7 +10,7 @@ from fiel.infra.replay.change import Change
 from fiel.infra.replay.record import Record
 from fiel.infra.replay.replays import Replays
 from fiel.infra.replay.spent import Spent
-from fiel.infra.replay.summary import Seen, Summary
+from fiel.infra.replay.summary import InOrder, Seen, Summary
 from fiel.tools.canonical import MAX_INTEGER
 from fiel.tools.errors import FielError, Unavailable
 from fiel.tools.principal import Principal
@@ -54,15 +54,12 @@ async def many(
     Raises NotPermitted, UsageError, and Unavailable where the database or a model is not there.
     """
     replays.check(by, change)
-    summary, waiting, begun = Summary(change), iter(runs), time.monotonic()
-    spent = Spent.within(change)
+    summary, waiting, begun = Summary(change), iter(enumerate(runs)), time.monotonic()
+    spent, ordered = Spent.within(change), InOrder(summary)
 
     async def worker() -> None:
-        for run in waiting:
-            seen = await seen_of(replays, by, run, change, stretch.collection, spent)
-            if seen is not None:
-                summary.add(seen)
-            summary.done += 1
+        for place, run in waiting:
+            ordered.put(place, await seen_of(replays, by, run, change, stretch.collection, spent))
             progress(summary.done, len(runs))
 
     try:

@@ -34,6 +34,7 @@ def page(value: Mapping[str, Any], title: str) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_headline(value))}</p>',
+        *(f"<p>The process {one['pid']} {escape(one['how'])} over the run {one['run']}.</p>" for one in value["lost"]),
         "<h2>What became of the runs</h2>",
         bars(value["counts"], "Runs by what became of them", {kind: kind for kind in KINDS}),
         "".join(f'<p class="soft">{escape(kind)}: {escape(meaning)}</p>' for kind, meaning in KINDS.items()),

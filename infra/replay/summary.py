@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fiel.infra.replay.change import Change
 from fiel.infra.replay.spent import Spent
@@ -33,6 +33,11 @@ class Seen:
     question: str | None
     error: dict[str, str] | None = None
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON, without the hops, which no summary shows."""
+        value = {name: one for name, one in self.value.items() if name != "hops"} if self.value is not None else None
+        return {"run": self.run, "kind": self.kind, "value": value, "question": self.question, "error": self.error}
+
     def sorted(self) -> Kind:
         """What became of the run."""
         if self.kind or self.value is None:
@@ -46,6 +51,14 @@ class Seen:
         if then != now and "answered" in (then, now):
             return "withheld" if then == "answered" else "released"
         return same if self.value["identical"] else "changed"
+
+
+class Lost(NamedTuple):
+    """A process that died over a run."""
+
+    pid: int
+    how: str
+    run: str
 
 
 @dataclass(slots=True)
@@ -66,6 +79,8 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     """Why runs that were withheld end now."""
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    lost: list[Lost] = field(default_factory=list)
+    """Processes that died."""
 
     def add(self, seen: Seen) -> None:
         """Count one run; keep it where it is among the first of its kind."""
@@ -100,8 +115,27 @@ class Summary:
             "live_calls": self.spent.calls,
             "spent": self.spent.plain(),
             "seconds": round(self.seconds, 3),
+            "lost": [one._asdict() for one in self.lost],
             "examples": {kind: self.examples[kind] for kind in KINDS if self.examples[kind]},
         }
+
+
+class InOrder:
+    """Adds to a summary in the order of the runs, whatever ends first: whoever replays them, it is the same."""
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+        self._held: dict[int, Seen | None] = {}
+        self._next = 0
+
+    def put(self, place: int, seen: Seen | None) -> None:
+        """What became of the run at that place; None where it does not count."""
+        self._summary.done += 1
+        self._held[place] = seen
+        while self._next in self._held:
+            if (one := self._held.pop(self._next)) is not None:
+                self._summary.add(one)
+            self._next += 1
 
 
 def _example(seen: Seen) -> dict[str, Any]:

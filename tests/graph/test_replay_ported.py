@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from fiel.infra.database.connect import Database
-from fiel.infra.desk.replays import replayed, replayed_many
+from fiel.infra.desk.replays import Bulk, replayed, replayed_many
 from fiel.infra.ledger.chain import unfold
 from fiel.infra.ledger.encode import encode
 from fiel.infra.replay.change import UNCHANGED, Change
@@ -206,7 +206,7 @@ async def test_it_replays_from_postgresql_among_the_runs_of_a_day(database: Data
         value = await replayed(house.served, by, run, change, graphs)
         assert value["identical"] and value["whole"], value["first_divergence"]
         for known, counts in ((graphs, {"same": 2}), ({}, {"same": 1, "failed": 1})):
-            all = await replayed_many(house.served, by, change, Stretch(), 2, lambda done, of: None, known)
+            all = await replayed_many(house.served, by, change, Stretch(), Bulk(graphs=known))
             assert dict(all.counts) == counts
 
 
