@@ -13,6 +13,8 @@ ALONE := faults or browser or studio
 MARKED := slow or $(ALONE)
 STUDIO := .venv-studio
 STUDIO_STAMP := $(STUDIO)/.installed
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 BROWSER := tests/browser
 NODE_STAMP := $(BROWSER)/node_modules/.installed
 PAGES_STAMP := $(BROWSER)/dist/.built
@@ -39,7 +41,7 @@ test-all: $(STAMP) $(STUDIO_STAMP) $(NODE_TESTS) ## the other tests: slow ones, 
 conformance: $(STAMP) $(STUDIO_STAMP) ## every check of the protocol against fiel and against `langgraph dev`, side by side
 	$(BIN)/python -m pytest -m studio tests/api/conformance
 
-bench: $(STAMP) ## quality and speed, each figure with its sample size and the floor beside it (PARTS="graph quality": only these)
+bench: $(STAMP) $(PEERS_STAMP) ## quality and speed, each figure with its sample size and the floor beside it (PARTS="graph quality": only these)
 	$(BIN)/python -m fiel.infra.bench $(PARTS)
 
 eval-policies: $(STAMP) ## recall and false positives of the injection head on held-out texts (needs ../shared/data)
@@ -92,6 +94,21 @@ $(STUDIO_STAMP): pyproject.toml constraints.txt constraints-studio.txt $(STAMP)
 	        -e . "langgraph-cli[inmem]"; \
 	else \
 	    $(STUDIO)/bin/python -m pip install --quiet -c build/constraints-studio.txt -e . "langgraph-cli[inmem]"; \
+	fi
+	@touch $@
+
+# The stores that the benchmark `search` is compared with want an older client of pgvector: an environment of their own.
+$(PEERS_STAMP): constraints.txt constraints-peers.txt $(STAMP)
+	@mkdir -p build
+	@awk -F== 'NR == FNR { own[$$1]; print; next } !($$1 in own)' constraints-peers.txt constraints.txt \
+	    > build/constraints-peers.txt
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv --clear $(PEERS)
+	@if test -x $(BIN)/uv; then \
+	    $(BIN)/uv pip install --quiet --python $(PEERS)/bin/python -c build/constraints-peers.txt \
+	        llama-index-vector-stores-postgres langchain-postgres; \
+	else \
+	    $(PEERS)/bin/python -m pip install --quiet -c build/constraints-peers.txt \
+	        llama-index-vector-stores-postgres langchain-postgres; \
 	fi
 	@touch $@
 

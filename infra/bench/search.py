@@ -5,7 +5,8 @@
 Vectors vary in `latent` directions with falling strength, and a little in all others, as those of texts do; words have
 natural frequencies. The server is embedded and its own. With `latent` 0 the vectors are random in all directions: then
 nothing is near anything, which no embedding model does, and the index misses much. The floor is a caller's transaction
-with nothing in it. Times are milliseconds, client included.
+with nothing in it. Times are milliseconds, client included: of a search by words and vector, and of one by vector
+alone. The stores of LlamaIndex and LangChain are asked the same over the same chunks (`fiel.infra.bench.peers`).
 """
 
 import sys
@@ -17,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import uvloop
 
+from fiel.infra.bench import peers
+from fiel.infra.bench.peers import Asked, Question
 from fiel.infra.corpus.bulk import Bulk
 from fiel.infra.corpus.index import build, drop
 from fiel.infra.database.connect import Database
@@ -39,6 +43,17 @@ NOISE = 0.2
 TOGETHER = 200
 """Documents that are written in one transaction."""
 MODEL = "random"
+TIMES = 200
+"""Questions of each caller."""
+K = 10
+
+
+_SIZES = """
+SELECT what, pg_size_pretty(pg_relation_size(index::regclass)) FROM (VALUES
+    ('vector index', 'fiel.chunks_hnsw_384'), ('vectors by shelf', 'fiel.vectors_pkey'), ('words', 'fiel.postings_pkey')
+) AS named (what, index)
+UNION ALL SELECT 'memory of an index build, at most', current_setting('maintenance_work_mem')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,8 @@ class Line:
     floor: float
     p50: float
     p95: float
+    near: float
+    """Median of the searches by vector alone."""
     recall: float
     """Share of the ten nearest visible chunks, compared one by one, that are among the ten given for the vector."""
 
@@ -93,51 +110,76 @@ async def fill(database: Database, chunks: int, corpus: Corpus) -> float:
     return chunks / (time.perf_counter() - begun)
 
 
-async def measure(database: Database, caller: Principal, share: float, corpus: Corpus, times: int = 200) -> Line:
+async def ask(database: Database, caller: Principal, share: float, corpus: Corpus) -> Asked:
+    """Questions of one caller, with the chunks that are truly nearest."""
+    exact = PostgresSearch(database.read, model=MODEL, dimensions=DIMENSIONS, exact=2**31 - 1)
+    questions = []
+    for _ in range(TIMES):
+        text, vector = corpus.words(6), corpus.vector()
+        (nearest,) = await exact.search(caller, [SearchRequest("c", "", vector, "en", K)])
+        questions.append(Question(text, vector, tuple(passage["chunk"] for passage in nearest)))
+    return Asked(caller, share, questions)
+
+
+async def measure(database: Database, asked: Asked) -> Line:
     """Figures of one caller."""
     search = PostgresSearch(database.read, model=MODEL, dimensions=DIMENSIONS)
-    exact = PostgresSearch(database.read, model=MODEL, dimensions=DIMENSIONS, exact=2**31 - 1)
-    asked = [SearchRequest("c", corpus.words(6), corpus.vector(), "en") for _ in range(times)]
-    for request in asked[:10]:
-        await search.search(caller, [request])
-    taken, empty = [], []
-    for request in asked:
+
+    async def timed(question: Question, text: str) -> tuple[float, set[str]]:
         begun = time.perf_counter()
-        await search.search(caller, [request])
-        taken.append(time.perf_counter() - begun)
+        (found,) = await search.search(asked.caller, [SearchRequest("c", text, question.vector, "en", K)])
+        return time.perf_counter() - begun, {passage["chunk"] for passage in found}
+
+    for question in asked.questions[:10]:
+        await timed(question, question.text)
+    both, near, empty, hits = [], [], [], 0
+    for question in asked.questions:
+        both.append((await timed(question, question.text))[0])
+        taken, found = await timed(question, "")
+        near.append(taken)
+        hits += len(found & set(question.nearest))
         begun = time.perf_counter()
-        async with database.acting(caller) as connection:
+        async with database.acting(asked.caller) as connection:
             await connection.execute("SELECT 1")
         empty.append(time.perf_counter() - begun)
-    hits = total = 0
-    for request in asked[:40]:
-        wordless = [SearchRequest("c", "", request.vector, "en")]
-        true = {passage["chunk"] for passage in (await exact.search(caller, wordless))[0]}
-        hits += len(true & {passage["chunk"] for passage in (await search.search(caller, wordless))[0]})
-        total += len(true)
-    p50, p95 = np.quantile(taken, (0.5, 0.95)) * 1e3
-    return Line(share, float(np.median(empty)) * 1e3, float(p50), float(p95), hits / total if total else 1.0)
+    p50, p95 = np.quantile(both, (0.5, 0.95)) * 1e3
+    recall = hits / max(1, sum(len(question.nearest) for question in asked.questions))
+    return Line(
+        asked.share, float(np.median(empty)) * 1e3, float(p50), float(p95), float(np.median(near)) * 1e3, recall
+    )
 
 
 async def bench(database: Database, owner: str, chunks: int, latent: int = LATENT) -> None:
     """Fill, measure, print."""
-    import psycopg
-
     corpus = Corpus(latent=latent)
     drop(owner, DIMENSIONS)  # bulk first, index then
     written = await fill(database, chunks, corpus)
     begun = time.perf_counter()
     build(owner, DIMENSIONS)
     print(f"{chunks} chunks, written at {written:.0f} a second, indexed in {time.perf_counter() - begun:.0f} s")
-    async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as connection:
-        await connection.execute("VACUUM (ANALYZE)")
-    print(f"{'visible':>8} {'floor':>7} {'p50':>7} {'p95':>7} {'recall@10':>10}")
-    callers = {group: Principal("default", "bench", frozenset({group}), frozenset({"reader"})) for group in SHARES}
-    for caller, share in [*((callers[group], share) for group, share in SHARES.items()), (local_administrator(), 1.0)]:
-        line = await measure(database, caller, share, corpus)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+        for name, size in connection.execute(_SIZES):
+            print(f"{name}: {size}")
+    callers = {
+        share: Principal("default", "bench", frozenset({group}), frozenset({"reader"}))
+        for group, share in SHARES.items()
+    }
+    callers[1.0] = local_administrator()
+    asked = [await ask(database, caller, share, corpus) for share, caller in callers.items()]
+    print(f"{'visible':>8} {'floor':>7} {'p50':>7} {'p95':>7} {'vector':>7} {'recall@10':>10}")
+    for one in asked:
+        line = await measure(database, one)
         print(
-            f"{line.share:>8.1%} {line.floor:>7.2f} {line.p50:>7.2f} {line.p95:>7.2f} {line.recall:>10.3f}", flush=True
+            f"{line.share:>8.1%} {line.floor:>7.2f} {line.p50:>7.2f} {line.p95:>7.2f} {line.near:>7.2f}"
+            f" {line.recall:>10.3f}",
+            flush=True,
         )
+    if not peers.PYTHON.exists():
+        print("LlamaIndex and LangChain are left out: `make .venv-peers/.installed` installs their stores")
+        return
+    peers.prepare(owner, local_administrator(), DIMENSIONS)
+    await peers.compare(owner, DIMENSIONS, asked)
 
 
 def main() -> None:
