@@ -4,6 +4,7 @@ Every text of the state is encrypted with the ledger's key and bound to its thre
 checkpoints and runs, the names and versions of channels, and values that are numbers or yes and no.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -192,6 +193,19 @@ async def _current(url: str) -> bool:
             return bool(row and row[0] is not None and row[0] >= len(PostgresSaver.MIGRATIONS) - 1)
 
 
+async def prepare(url: str, owner_url: str) -> None:
+    """Make the checkpointer's tables where they are missing; without `owner_url` they must be there.
+
+    They are made in a thread: CREATE INDEX CONCURRENTLY waits for the transactions of others, and those of this process
+    end only while its event loop runs. Raises DatabaseUnavailable, DatabaseMisfit.
+    """
+    if await _current(url):
+        return
+    if not owner_url:
+        raise DatabaseMisfit("the tables of threads are missing or old", where=place(url), hint="Run `fiel db migrate`")
+    await asyncio.to_thread(set_up, owner_url)
+
+
 @asynccontextmanager
 async def open_saver(url: str, owner_url: str, cipher: Cipher, *, size: int = 8) -> AsyncIterator[ThreadSaver]:
     """The checkpointer over a pool of the runtime role.
@@ -199,12 +213,7 @@ async def open_saver(url: str, owner_url: str, cipher: Cipher, *, size: int = 8)
     `owner_url` makes the tables where they are missing; empty: they must be there. Raises DatabaseUnavailable,
     DatabaseMisfit.
     """
-    if not await _current(url):
-        if not owner_url:
-            raise DatabaseMisfit(
-                "the tables of threads are missing or old", where=place(url), hint="Run `fiel db migrate`"
-            )
-        set_up(owner_url)
+    await prepare(url, owner_url)
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         url,
         kwargs={"autocommit": True, "prepare_threshold": 0, "connect_timeout": 10},

@@ -27,6 +27,7 @@ from fiel.infra.runs.engine import Bounds, Engine
 from fiel.infra.runs.meaning import Meaning
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
+from fiel.infra.threads import prepare
 from fiel.tools.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ async def open_host(settings: Settings, database: Database, graphs: Path | None)
             yield hosted
         return
     async with open_house(settings) as house:
+        # Before anybody asks: who holds a transaction open and waits for this would wait for ever.
+        await prepare(database.url, owner_url(settings))
         host = MeteredHost(house.threads, spend_of(settings, database))
         yield Hosted(host, loaded=house.is_loaded, house=house, meaning=Meaning(house.corpus.embed))
 
