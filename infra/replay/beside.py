@@ -11,7 +11,7 @@ from fiel.infra.ledger.chain import Unfolded
 from fiel.infra.replay.compare import differences
 from fiel.infra.replay.part import Part
 from fiel.infra.replay.record import Record
-from fiel.infra.replay.walk import Left, Walked, asked
+from fiel.infra.replay.walk import Left, Walked
 
 CUT = ("cancelled", "withheld")
 """Hops that were ended from outside."""
@@ -52,8 +52,8 @@ class Beside:
             self._add(body, [], status="cut")
         elif now is None:
             self._add(body, [{"what": "next hop", "recorded": body["hop"], "replayed": self._instead(seq, made)}])
-        elif self.part.missing.get(seq):
-            self._add(body, asked(self.part.missing[seq][0]), now)
+        elif unserved := self.part.unserved.get(seq):
+            self._add(body, unserved, now)
         elif seq in self.part.moved:
             self._add(body, [{"what": "step", "recorded": body["step"], "replayed": self.part.moved[seq]}], now)
         elif _facts(now) != _facts(body):

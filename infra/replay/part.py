@@ -14,7 +14,7 @@ from fiel.infra.ledger.hop import identify
 from fiel.infra.ledger.run import Reducer, Step
 from fiel.infra.replay.record import Record
 from fiel.infra.replay.rehearse import Rehearsed
-from fiel.infra.replay.served import Missing, Source
+from fiel.infra.replay.served import Source
 
 
 class AsRecorded(RuntimeError):
@@ -83,7 +83,8 @@ class Part:
     """Entries that no hop stands for yet."""
     made: dict[int, Sealed] = field(default_factory=dict)
     """By the number of the entry, in the order in which hops have ended."""
-    missing: dict[int, Sequence[Missing]] = field(default_factory=dict)
+    unserved: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    """By the number of an entry: what of its hop the record does not hold."""
     steps: dict[tuple[str, int], int] = field(default_factory=dict)
     """Steps of now, by place, and what they were then."""
     moved: dict[int, int] = field(default_factory=dict)

@@ -220,7 +220,7 @@ class Play:
             raise
         finally:
             step.run.active -= 1
-            part.missing[seq] = source.missing
+            part.unserved[seq] = source.differences()
             CURRENT.reset(entered)
             CONTENT_KEY.reset(keyed)
             effects.SOURCE.reset(served)

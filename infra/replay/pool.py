@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from fiel.infra.ledger.chain import Unfolded
 from fiel.infra.ledger.encode import digest
 from fiel.infra.ledger.run import Step
 from fiel.infra.replay.record import Record
-from fiel.infra.replay.responses import decoded
+from fiel.infra.replay.responses import OtherForm, decoded
 from fiel.infra.replay.spent import Spent
 from fiel.tools.errors import FielError
 
@@ -73,9 +74,8 @@ class Pool:
         hop = step.hop.name
         answers = self._kept.get((hop, kind, digest(request, step.run.mac)))
         if answers and kind not in self.again:
-            call.close()
-            self._mark(kind, "record")
-            return decoded(kind, orjson.loads(request), self.record.contents[answers.popleft()])
+            with suppress(OtherForm):  # what cannot be read any more is asked like what was never asked
+                return self._kept_answer(kind, request, answers.popleft(), call)
         if kind in _IN_PLACE:
             self._mark(kind, _IN_PLACE[kind])
             return await call
@@ -95,6 +95,20 @@ class Pool:
         answer = await call
         self.spent.charge(answer)
         return answer
+
+    def _kept_answer(self, kind: str, request: bytes, answer: str, call: Coroutine[Any, Any, Any]) -> Any:
+        """What was answered then. Raises what was raised then, or OtherForm, and `call` waits in that case alone."""
+        try:
+            found = decoded(kind, orjson.loads(request), self.record.contents[answer])
+        except OtherForm:
+            raise
+        except FielError:
+            call.close()
+            self._mark(kind, "record")
+            raise
+        call.close()
+        self._mark(kind, "record")
+        return found
 
     def _mark(self, kind: str, source: From) -> None:
         self.marks.append({"kind": kind, "from": source})

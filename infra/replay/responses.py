@@ -19,8 +19,21 @@ from fiel.tools.search import CollectionInfo
 Facts = Mapping[str, Any]
 
 
+class OtherForm(FielError):
+    """An answer in the record has a form that this code does not read: it was recorded by another version."""
+
+    code = "other_form"
+
+
 def decoded(kind: str, asked: Facts, answered: bytes) -> Any:
-    """What the port answered. Raises the FielError that it raised."""
+    """What the port answered. Raises the FielError that it raised, and OtherForm."""
+    try:
+        return _decoded(kind, asked, answered)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise OtherForm(f"the recorded answer of kind {kind} has a form that this code does not read") from error
+
+
+def _decoded(kind: str, asked: Facts, answered: bytes) -> Any:
     if kind == "embed" and not answered.startswith(b'{"error"'):
         return _vectors(asked, answered)
     facts = orjson.loads(answered)

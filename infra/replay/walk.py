@@ -13,11 +13,11 @@ import orjson
 from langgraph.graph import END
 
 from fiel.graphs.version import code_version
-from fiel.infra.replay.compare import differences, paths
+from fiel.infra.replay.compare import differences
 from fiel.infra.replay.hops import call, folded, following, values
 from fiel.infra.replay.record import Record
 from fiel.infra.replay.rehearse import Rehearsal, opened, rehearsing
-from fiel.infra.replay.served import Missing, Source
+from fiel.infra.replay.served import Source
 from fiel.infra.replay.stage import Stage
 from fiel.nodes.prompts import Prompts
 from fiel.tools.errors import FielError
@@ -171,8 +171,8 @@ class _Walk:
     def _compare(self, body: Mapping[str, Any]) -> None:
         sealed = self.one.run.entry(body["seq"])
         now = Left(orjson.loads(sealed.body), self._replayed) if sealed is not None else None
-        if self.source.missing:
-            self._differs(body, asked(self.source.missing[0]), now)
+        if unserved := self.source.differences():
+            self._differs(body, unserved, now)
         elif now is None:
             self._differs(body, [{"what": "entry", "recorded": body["hop"], "replayed": None}])
         elif _facts(now.body) != _facts(body):
@@ -200,12 +200,3 @@ class _Walk:
 def _facts(body: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal: all but times, the hash of the entry before, and the place in LangGraph's loop."""
     return {name: value for name, value in body.items() if name not in ("at", "us", "prev", "step", "begin")}
-
-
-def asked(missing: Missing) -> list[dict[str, Any]]:
-    """How a request differs from the nearest of its kind in the record."""
-    what = f"request {missing.kind}"
-    if not missing.recorded:
-        return [{"what": what, "recorded": None, "replayed": missing.asked}]
-    nearest = min((list(paths(one, missing.asked, what)) for one in missing.recorded), key=len)
-    return [{"what": path, "recorded": then, "replayed": now} for path, then, now in nearest[:20]]
