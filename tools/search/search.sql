@@ -24,7 +24,7 @@ ORDER BY chunks DESC NULLS LAST, s.language
 -- name: few
 -- All visible chunks by the vectors that stand shelf by shelf. Chunks of another model come last, so that no visible one
 -- is out of reach.
-SELECT v.chunk AS number, v.shelf
+SELECT v.chunk
 FROM fiel.vectors v
 WHERE (SELECT few FROM size) AND v.shelf = ANY (ARRAY(SELECT id FROM scope))
 ORDER BY CASE WHEN v.space = (SELECT hashtextextended(%(model)s, %(dimensions)s))
@@ -33,7 +33,7 @@ LIMIT %(depth)s
 
 -- name: few_wide
 -- The same by the chunks themselves, for vectors that are too wide to stand by the shelf.
-SELECT c.number, c.shelf
+SELECT c.number
 FROM fiel.chunks c
 WHERE (SELECT few FROM size) AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
 ORDER BY CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
@@ -61,17 +61,10 @@ WITH scope AS MATERIALIZED (
     FROM (SELECT coalesce(sum(chunks), 0)::float8 AS visible FROM scope) AS counted
 ), near AS MATERIALIZED (
     -- Few visible: all of them are compared.
-    (
-        SELECT n.number, n.shelf, c.id, c.distance
-        FROM ($few) n
-        CROSS JOIN LATERAL (
-            SELECT c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
-                THEN c.embedding <=> %(vector)s::vector END AS distance
-            FROM fiel.chunks c
-            WHERE c.number = n.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
-            LIMIT 1
-        ) c
-    )
+    SELECT c.number, c.shelf, c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
+        THEN c.embedding <=> %(vector)s::vector END AS distance
+    FROM fiel.chunks c
+    WHERE c.number = ANY (ARRAY($few)) AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
     UNION ALL
     -- Many visible: the index gives half-precision neighbours, the true distance is taken outside of it.
     (
@@ -132,18 +125,13 @@ WITH scope AS MATERIALIZED (
 ), listed AS MATERIALIZED (
     SELECT chunk, shelf, coverage FROM matched ORDER BY coverage DESC, chunk LIMIT %(depth)s
 ), candidates AS MATERIALIZED (
-    SELECT number, shelf, id, distance, rank, false AS listed FROM dense WHERE number <> ALL (ARRAY(SELECT chunk FROM listed))
+    SELECT number, shelf, id, distance, rank, number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed FROM dense
     UNION ALL
-    -- One by one: a join would read the whole index in order, because the planner cannot know how few there are.
-    SELECT l.chunk, l.shelf, c.id, c.distance, d.rank, true
-    FROM listed l LEFT JOIN dense d ON d.number = l.chunk
-    CROSS JOIN LATERAL (
-        SELECT c.id, CASE WHEN d.distance IS NOT NULL THEN d.distance
-            WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector END AS distance
-        FROM fiel.chunks c
-        WHERE c.number = l.chunk AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
-        LIMIT 1
-    ) c
+    SELECT c.number, c.shelf, c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
+        THEN c.embedding <=> %(vector)s::vector END, NULL, true
+    FROM fiel.chunks c
+    WHERE c.number = ANY (ARRAY(SELECT chunk FROM listed WHERE chunk <> ALL (ARRAY(SELECT number FROM dense))))
+        AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
 ), common AS MATERIALIZED (
     -- Common words find nothing by themselves, but count for what was found.
     SELECT p.chunk, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
