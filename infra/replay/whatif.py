@@ -23,7 +23,7 @@ from fiel.infra.replay.stage import Stage
 from fiel.infra.replay.walk import CUT, Left, Pair, Walked, code_note
 
 LONGEST = 200
-"""Hops after which a replay ends, should a graph go in circles."""
+"""Hops more than twice those of then, after which a replay ends, should a graph go in circles."""
 _PORTS = {"collection": "index", "search": "index"}
 
 
@@ -93,8 +93,12 @@ class _Walk:
 
     async def through(self, state: dict[str, Any]) -> None:
         """Hop by hop, to an end of the graph, an interrupt that nobody has answered, or a call that is refused."""
-        hop = self.line[0].body["hop"]
-        while hop != END and len(self.path) < LONGEST:
+        hop, most = self.line[0].body["hop"], 2 * len(self.line) + LONGEST
+        while hop != END:
+            if len(self.path) == most:
+                self.found.notes.append(f"the replay was ended after {most} hops")
+                self.found.whole = False
+                break
             self._begin(hop)
             update = await call(self.stage.graph, self.one, hop, state, step=len(self.path))
             self._compare(hop)

@@ -13,6 +13,7 @@ from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
 from fiel.infra.replay.change import UNCHANGED, Change
 from fiel.infra.replay.record import NotReplayable
+from fiel.infra.replay.whatif import LONGEST
 from fiel.nodes.prompts import Prompts
 from fiel.policies.bundle import parse_bundle
 from fiel.tools.errors import NotPermitted, UsageError
@@ -22,6 +23,7 @@ from fiel.tools.search import Passage
 from tests.graph.conftest import DRAFT, READER, House, Models, raising
 from tests.graph.test_replay import AUDITOR, CASES, again, replays
 from tests.graph.test_review import wants
+from tests.graph.test_windows import FACTS, prepare
 
 
 def _asked(value: dict[str, Any], source: str) -> list[tuple[str, str]]:
@@ -124,6 +126,25 @@ async def test_live_calls_are_charged_and_end_where_they_may_go_no_further(
     assert any("allowed" in note for note in less["notes"])
     none = await replays(recorded).one(local_administrator(), run, Change(again=frozenset({"chat"}), most_calls=0))
     assert (none["live_calls"], none["refused"]) == (0, "chat")
+
+
+async def test_an_answer_in_many_windows_is_replayed_to_its_end(recorded: House) -> None:
+    prepare(recorded, *(FACTS * 14)[:52])
+    run = await _ask(recorded, principal=READER, options=Options(release="window"))
+    value = await again(recorded, run, Change({"k": 8}, live=False))
+    assert len(value["hops"]) > LONGEST
+    assert value["identical"] and value["whole"], value["first_divergence"]
+
+
+async def test_a_replay_that_goes_in_circles_is_ended(recorded: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await _ask(recorded)
+
+    async def rewrite(*_: Any) -> str:
+        return "rewrite"
+
+    monkeypatch.setattr("fiel.infra.replay.whatif.following", rewrite)
+    value = await replays(recorded).one(local_administrator(), run, Change({"k": 8}))
+    assert not value["whole"] and "the replay was ended after" in value["notes"][-1]
 
 
 async def test_another_model_writes_another_answer(recorded: House) -> None:
