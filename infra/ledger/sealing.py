@@ -31,6 +31,8 @@ SIGNED = 60.0
 """Seconds between signed heads."""
 LATE = 10.0
 """Seconds for which something may wait before it is an alarm."""
+AGAIN = 1.0
+"""Seconds for which that must go on: what was written while nobody sealed is late, and sealed at the first look."""
 MOST = 10_000
 """Leaves that are sealed at once."""
 System = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
@@ -50,7 +52,7 @@ class Sealing:
 
     async def run(self) -> None:
         """Until cancelled."""
-        pause, signed, told = EVERY, time.monotonic(), 0.0
+        pause, signed, late, told = EVERY, time.monotonic(), 0.0, 0.0
         while True:
             await asyncio.sleep(pause)
             try:
@@ -65,8 +67,10 @@ class Sealing:
             except Exception:
                 _LOG.exception("nothing is sealed")
                 pause = 5.0
-            if self.age > LATE and time.monotonic() - told > LATE:
-                told = time.monotonic()
+            now = time.monotonic()
+            late = (late or now) if self.age > LATE else 0.0
+            if late and now - late > AGAIN and now - told > LATE:
+                told = now
                 _LOG.error("entries wait for their seal for %.0f s", self.age)
 
     async def seal(self, wait: bool = False) -> int:

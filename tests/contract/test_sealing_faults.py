@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +16,7 @@ import pytest
 
 from fiel.infra.database.connect import Database
 from fiel.infra.desk import audit
+from fiel.infra.ledger import sealing
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.sealing import Sealing
 from fiel.infra.ledger.store import Flush
@@ -33,10 +34,10 @@ def settings(tmp_path: Path) -> Settings:
 async def seals(url: str) -> None:
     """What the killed process does: seals without a pause."""
     async with Database(url, size=2) as database:
-        sealing = Sealing(database.system)
+        mine = Sealing(database.system)
         print("ready", flush=True)
         while True:
-            await sealing.seal()
+            await mine.seal()
 
 
 def started(url: str) -> "subprocess.Popen[str]":
@@ -110,3 +111,48 @@ async def test_on_a_full_disk_the_answer_is_withheld_and_recorded_once_there_is_
     assert [b'"withheld"' in one.body for one in await store.entries(str(run))] == [False, False, False, True]
     value = await audit.verify(settings, database, ADMIN)
     assert (value["broken"], value["entries"]) == ([], 4)
+
+
+async def test_what_cannot_be_sealed_is_an_alarm_and_what_nobody_sealed_meanwhile_is_not(
+    database: Database, database_urls: Urls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sealing, "AGAIN", 0.3)
+    await PostgresStore(database.system).append([flush(str(uuid4()))])
+    own = await psycopg.AsyncConnection.connect(database_urls.owner, autocommit=True)
+    async with own:
+        await own.execute("ALTER TABLE fiel.unsealed NO FORCE ROW LEVEL SECURITY")
+        await own.execute("UPDATE fiel.unsealed SET at = at - interval '90 seconds'")
+        lock = (7241339104,)
+        await own.execute("SELECT pg_advisory_lock(%s)", lock)  # another process that seals and hangs
+        watch = Sealing(database.system)
+        task = asyncio.create_task(watch.run())
+        try:
+            await until(lambda: "entries wait for their seal for 9" in caplog.text)
+            caplog.clear()
+            await own.execute("SELECT pg_advisory_unlock(%s)", lock)
+            await until(lambda: watch.age < 10)
+            assert "entries wait" not in caplog.text
+        finally:
+            task.cancel()
+        await PostgresStore(database.system).append([flush(str(uuid4()))])
+        await own.execute("UPDATE fiel.unsealed SET at = at - interval '90 seconds'")
+        monkeypatch.setattr(sealing, "AGAIN", 60.0)
+        task = asyncio.create_task(Sealing(database.system).run())
+        try:
+            for _ in range(500):
+                row = await (await own.execute("SELECT count(*) FROM fiel.unsealed")).fetchone()
+                if row == (0,):
+                    break
+                await asyncio.sleep(0.02)
+            assert row == (0,)
+            assert "entries wait" not in caplog.text
+        finally:
+            task.cancel()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("it never came")
