@@ -39,14 +39,43 @@ def paths(then: Any, now: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for key in sorted({*then, *now}):
             yield from paths(then.get(key), now.get(key), f"{at}.{key}")
-    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        for place, (a, b) in enumerate(zip(then, now, strict=True)):
-            yield from paths(a, b, f"{at}[{place}]")
+    elif isinstance(then, list) and isinstance(now, list):
+        yield from _lists(then, now, at)
     elif then != now:
         yield at, then, now
 
 
-_NAMES_ONLY = re.compile(r"writes\.(versions\b.*|checked\.policy|policy)|writes\.(.*\.)?verdicts\[\d+\]\.version")
+def _lists(then: list[Any], now: list[Any], at: str) -> Iterator[tuple[str, Any, Any]]:
+    """Item by item: by name where both sides hold other named things, by place where they are as long, else whole."""
+    named_then, named_now = _named(then), _named(now)
+    if named_then is not None and named_now is not None and [*named_then] != [*named_now]:
+        for name in {**named_then, **named_now}:
+            yield from paths(named_then.get(name), named_now.get(name), f"{at}[{name}]")
+        before = [name for name in named_then if name in named_now]
+        after = [name for name in named_now if name in named_then]
+        if before != after:
+            yield f"{at}[order]", before, after
+    elif len(then) == len(now):
+        for place, (a, b) in enumerate(zip(then, now, strict=True)):
+            yield from paths(a, b, f"{at}[{place}]")
+    else:
+        yield at, then, now
+
+
+_IDENTITIES = (("chunk",), ("stage", "check"))
+"""What names a passage, and what a verdict."""
+
+
+def _named(items: list[Any]) -> dict[str, Any] | None:
+    """The items by name, in order; None where they have none, or one twice."""
+    for fields in _IDENTITIES:
+        if items and all(isinstance(item, Mapping) and all(field in item for field in fields) for item in items):
+            named = {" ".join(str(item[field]) for field in fields): item for item in items}
+            return named if len(named) == len(items) else None
+    return None if items else {}
+
+
+_NAMES_ONLY = re.compile(r"writes\.(versions\b.*|checked\.policy|policy)|writes\.(.*\.)?verdicts\[[^\]]*\]\.version")
 """Places that only say which version decided."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

@@ -21,12 +21,12 @@ that the caller may see."""
 _CODES = re.compile(
     r"(status|hop|next hop|entry|attempt|edited|gone|request check\.bundle|effects\b.*"
     r"|(writes|decision|reads|left)\.(reason|failure|outcome|relevance|relevant|attempt|usage|versions|policy|language)\b.*"
-    r"|(writes|decision)\.verdicts\[\d+\]\.(check|stage|version|action|score|threshold|reason)"
+    r"|(writes|decision)\.verdicts\[[^\]]*\]\.(check|stage|version|action|score|threshold|reason)"
     r"|(writes|decision)\.judgement\.(labels|scores|answered|satisfied)\b.*"
     r"|(writes|decision)\.(checked\.action|review\.status|review\.reason|review\.stage))"
 )
 """Places that hold no text of anybody."""
-_PASSAGE = re.compile(r"writes\.passages\[(\d+)\].*")
+_PASSAGE = re.compile(r"writes\.passages\[([^\]]*)\].*")
 
 
 Before = Callable[[], Awaitable[frozenset[str] | None]]
@@ -72,8 +72,10 @@ def _shown(diff: Mapping[str, Any], pair: Pair, readable: Collection[str]) -> di
     """A difference with its values, or its place alone, down to the channel."""
     if _CODES.fullmatch(diff["what"]):
         return dict(diff)
-    if (passage := _PASSAGE.fullmatch(diff["what"])) and _at(pair, int(passage[1])) <= set(readable):
-        return dict(diff)
+    if passage := _PASSAGE.fullmatch(diff["what"]):
+        documents = _at(pair, passage[1])
+        if documents and documents <= set(readable):
+            return dict(diff)
     return _place(diff)
 
 
@@ -83,11 +85,15 @@ def _place(diff: Mapping[str, Any]) -> dict[str, Any]:
     return {"what": place, "recorded": None, "replayed": None, "masked": True}
 
 
-def _at(pair: Pair, index: int) -> set[str | None]:
-    """The documents whose passages stand at that place then and now; None where there is none."""
+def _at(pair: Pair, name: str) -> set[str | None]:
+    """The documents whose passages stand then and now at that place, or under that chunk; None where one has none."""
     found: set[str | None] = set()
     for left in pair:
         digest = left.body["writes"].get("passages") if left is not None else None
-        passages = left.value(digest) if left is not None and digest else []
-        found.add(passages[index]["document"] if index < len(passages) else None)
+        passages = (left.value(digest) if left is not None and digest else None) or []
+        if name.isdecimal():
+            index = int(name)
+            found.add(passages[index]["document"] if index < len(passages) else None)
+        else:
+            found |= {passage["document"] for passage in passages if passage["chunk"] == name}
     return found
