@@ -33,12 +33,17 @@ async def erase(settings: Settings, subject: str, tenant: str, yes: bool, as_jso
 
 
 def _sure(question: str, yes: bool, as_json: bool) -> None:
-    """Ask, unless it was said. Raises UsageError where nobody can be asked."""
+    """Ask, unless it was said. Raises UsageError where nobody can be asked, or does not agree."""
     if yes:
         return
     if as_json:
         raise UsageError("with --json nobody is asked", where="--yes", hint="Say --yes")
-    click.confirm(question, abort=True)
+    try:
+        agreed = click.confirm(question)
+    except click.Abort:  # also where there is no terminal to answer from
+        agreed = False
+    if not agreed:
+        raise UsageError("nobody agreed, and nothing was erased", where="--yes", hint="Say --yes to be asked nothing")
 
 
 def _show(value: dict[str, Any]) -> None:

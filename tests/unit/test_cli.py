@@ -107,6 +107,20 @@ def test_a_fault_of_fiels_own_is_not_the_answer_no(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "internal"
 
 
+@pytest.mark.parametrize("answer", ["", "n\n"], ids=["nobody answers", "no"])
+@pytest.mark.parametrize("command", [("erase", "--subject", "ana"), ("retention", "--days", "9")])
+def test_what_nobody_agreed_to_is_not_erased(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], answer: str
+) -> None:
+    def opened(*_: Any, **__: Any) -> None:
+        pytest.fail("the database was opened")
+
+    monkeypatch.setattr("fiel.infra.database.open.open_database", opened)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert run([*command]) == 2
+    assert "nothing was erased" in capsys.readouterr().err
+
+
 def test_an_interrupted_command_says_so_and_what_is_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
