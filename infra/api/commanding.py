@@ -23,7 +23,7 @@ from fiel.infra.runs.threads import Thread
 from fiel.tools.errors import FielError, NotPermitted, Unavailable
 
 Json = dict[str, Any]
-SETTLE = 5.0
+SETTLE = 15.0
 """Seconds in which a run that has just asked for input must have noted so on its thread."""
 _SUBSCRIPTIONS = ("subscription.subscribe", "subscription.unsubscribe")
 

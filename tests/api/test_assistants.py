@@ -224,5 +224,5 @@ async def test_json_is_read_whatever_it_is_called(server, http, kind: str | None
 
 
 async def test_without_a_token_nobody_comes_in(server) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as web:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as web:
         assert (await web.post("/assistants/search", json={})).status_code == 401

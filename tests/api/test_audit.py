@@ -155,7 +155,7 @@ async def test_one_check_at_a_time_and_none_without_a_key(
     settings = Settings(home=str(tmp_path / "another"), database_url=database_urls.runtime, rate=0)
     async with (
         serving(settings, database_urls, host) as keyless,
-        httpx.AsyncClient(base_url=keyless.url, headers=headers) as web,
+        httpx.AsyncClient(base_url=keyless.url, headers=headers, timeout=60) as web,
     ):
         answer = await web.get("/audit/verify")
     assert (answer.status_code, answer.json()["code"]) == (503, "key_unavailable")

@@ -48,7 +48,7 @@ def whoami(server: Server) -> Server:
 async def ask(server: Server, token: str | None = None, **headers: str) -> httpx.Response:
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    async with httpx.AsyncClient(base_url=server.url) as web:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as web:
         return await web.get("/whoami", headers=headers)
 
 

@@ -74,7 +74,7 @@ async def start(service_settings: Settings, database_urls: Urls, host: Any, plac
 
 async def ask(server: Server, token: str = "", **headers: str) -> httpx.Response:
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
-    async with httpx.AsyncClient(base_url=server.url) as web:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as web:
         return await web.get("/whoami", headers=headers)
 
 
@@ -154,7 +154,7 @@ BREAKING = """
 async def test_where_the_handlers_hang_or_die_nobody_comes_in_and_they_are_started_again(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(custom, "PATIENCE", 1.0)
+    monkeypatch.setattr(custom, "PATIENCE", 5.0)
     server = await start(BREAKING)
     assert (await ask(server, "odd")).status_code == 503
     hanging = asyncio.create_task(ask(server, "hang"))

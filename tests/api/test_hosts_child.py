@@ -243,10 +243,18 @@ async def test_the_newer_transport_has_its_events(host: ChildHost) -> None:
 # What graphs do to their process
 
 
+async def begun(note: Path) -> str:
+    """`note` of a run of `slow`, once its node has begun to wait."""
+    while not note.with_name(f"{note.name}.begun").exists():  # noqa: ASYNC110 - it begins in another process
+        await asyncio.sleep(0.02)
+    return str(note)
+
+
 async def test_a_cancelled_run_has_stopped(host: ChildHost, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     stream: Any = host.run(order("slow", new_thread(), input={"note": str(mark)}, stream_modes=["updates"]))
     await anext(stream)
+    await begun(mark)
     await stream.aclose()
     assert mark.read_text() == "cancelled"
 
@@ -254,7 +262,7 @@ async def test_a_cancelled_run_has_stopped(host: ChildHost, tmp_path: Path) -> N
 async def test_a_cancelled_task_stops_its_run(host: ChildHost, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     task = asyncio.create_task(read(host, order("slow", new_thread(), input={"note": str(mark)})))
-    await asyncio.sleep(0.3)
+    await begun(mark)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -266,21 +274,21 @@ async def test_a_cancelled_task_stops_its_run(host: ChildHost, tmp_path: Path) -
 
 
 @pytest.mark.faults
-async def test_a_graph_that_blocks_is_ended_when_it_is_cancelled(host: ChildHost) -> None:
-    pid = (await host.child()).pid
-    stream: Any = host.run(order("slow", new_thread(), input={"note": "block"}, stream_modes=["updates"]))
+async def test_a_graph_that_blocks_is_ended_when_it_is_cancelled(host: ChildHost, tmp_path: Path) -> None:
+    pid, note = (await host.child()).pid, tmp_path / "block"
+    stream: Any = host.run(order("slow", new_thread(), input={"note": str(note)}, stream_modes=["updates"]))
     await anext(stream)
-    await asyncio.sleep(0.2)
+    await begun(note)
     await stream.aclose()
     assert (await host.child()).pid != pid
     _, end = await read(host, order("plain", new_thread(), input={"count": 0}))
     assert end.status == "success"
 
 
-async def test_a_graph_that_kills_its_process_takes_its_runs_along_and_no_more(host: ChildHost) -> None:
-    thread, bystander = new_thread(), new_thread()
-    beside = asyncio.create_task(read(host, order("slow", bystander, input={"count": 0})))
-    await asyncio.sleep(0.2)
+async def test_a_graph_that_kills_its_process_takes_its_runs_along_and_no_more(host: ChildHost, tmp_path: Path) -> None:
+    thread, bystander, note = new_thread(), new_thread(), tmp_path / "beside"
+    beside = asyncio.create_task(read(host, order("slow", bystander, input={"note": str(note)})))
+    await begun(note)
     with pytest.raises(HostGone):
         await read(host, order("dying", thread, input={"count": 0}, durability="sync"))
     with pytest.raises(HostGone):
@@ -291,12 +299,12 @@ async def test_a_graph_that_kills_its_process_takes_its_runs_along_and_no_more(h
     assert (end.status, end.value()["note"]) == ("success", "lived")
 
 
-async def test_a_killed_child_is_replaced(host: ChildHost) -> None:
-    thread = new_thread()
-    asked = order("slow", thread, input={"count": 0}, stream_modes=["updates"], durability="sync")
+async def test_a_killed_child_is_replaced(host: ChildHost, tmp_path: Path) -> None:
+    thread, note = new_thread(), tmp_path / "killed"
+    asked = order("slow", thread, input={"note": str(note)}, stream_modes=["updates"], durability="sync")
     stream: Any = host.run(asked)
     await anext(stream)
-    await asyncio.sleep(0.2)
+    await begun(note)
     pid = (await host.child()).pid
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(HostGone):

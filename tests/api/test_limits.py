@@ -50,7 +50,7 @@ async def strict(service_settings: Settings, database_urls: Urls, host: Any) -> 
 
 async def test_whoever_asks_too_often_is_told_when_to_come_back(strict: Server) -> None:
     ann, bob = [{"Authorization": f"Bearer {await strict.token(user)}"} for user in ("ann", "bob")]
-    async with httpx.AsyncClient(base_url=strict.url) as web:
+    async with httpx.AsyncClient(base_url=strict.url, timeout=60) as web:
         answers = [await web.get("/whoami", headers=ann) for _ in range(6)]
         assert [answer.status_code for answer in answers] == [200] * 5 + [429]
         assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["4", "3", "2", "1", "0", "0"]
@@ -95,7 +95,7 @@ def test_the_memory_of_principals_is_bounded() -> None:
 
 @pytest.mark.parametrize("path", ["/size", "/v1/size"])
 async def test_a_body_over_the_limit_is_refused(strict: Server, path: str) -> None:
-    async with httpx.AsyncClient(base_url=strict.url) as web:
+    async with httpx.AsyncClient(base_url=strict.url, timeout=60) as web:
         assert (await web.post(path, json={"text": "x" * (MIB - 100)})).json() == MIB - 100
         refused = await web.post(path, json={"text": "x" * MIB})
         assert refused.status_code == 413

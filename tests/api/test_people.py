@@ -42,7 +42,7 @@ def whoami(server: Server) -> Server:
 async def boss(server: Server, tenant: str) -> AsyncIterator[httpx.AsyncClient]:
     """An administrator's connection."""
     headers = {"Authorization": f"Bearer {await server.token('boss', ('administrator',), (), tenant)}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers) as web:
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as web:
         yield web
 
 
@@ -144,7 +144,9 @@ async def test_only_administrators_and_nobody_learns_who_is_kept(
     others = {"reader": "ana", "curator": "cur", "developer": "dev", "auditor": "aud"}
     for role, name in others.items():
         token = await server.token(name, (role,), ("finance",), tenant)
-        async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as web:
+        async with httpx.AsyncClient(
+            base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+        ) as web:
             for method, path, body in CALLS:
                 for asked in (path, path.replace("ana", "nobody").replace("finance", "none")):
                     answer = await web.request(method, asked, json=body)
@@ -158,7 +160,7 @@ async def test_an_administrator_of_another_tenant_finds_nobody(
     await boss.put("/users/ana", json={})
     await boss.put("/groups/finance", json={"add": ["ana"]})
     token = await server.token("boss", ("administrator",), (), f"{tenant}-other")
-    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as web:
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as web:
         assert (await web.get("/users")).json() == (await web.get("/groups")).json() == []
         for method, path in (("GET", "/users/ana"), ("DELETE", "/users/ana"), ("DELETE", "/groups/finance")):
             assert (await web.request(method, path)).status_code == 404
@@ -206,7 +208,7 @@ async def test_grants_over_http(server: Server, boss: httpx.AsyncClient, tenant:
     assert not (await boss.get("/grants/explain", params={"user": "ana", "document": document})).json()["readable"]
     assert (await boss.put("/grants", json={"target": "c", "to": "nobody"})).status_code == 422
     token = await server.token("ana", ("reader", "auditor", "developer"), (), tenant)
-    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as web:
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as web:
         for target in ("c", "d", document, str(uuid.uuid4())):
             answer = await web.put("/grants", json={"target": target, "to": "everyone"})
             assert (answer.status_code, answer.json()["code"]) == (404, "target_not_found")
@@ -253,7 +255,7 @@ async def test_who_comes_with_a_jwt_is_also_in_the_groups_that_are_kept(
 ) -> None:
     server, issuer = trusting
     token = await server.token("boss", ("administrator",), (), tenant)
-    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as boss:
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as boss:
         await boss.put("/users/ann", json={"roles": ["developer"]})
         await boss.put("/groups/board", json={"add": ["ann"]})
         jwt = issuer.sign(tid=tenant, groups=["hr"])

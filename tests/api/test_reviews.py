@@ -85,7 +85,7 @@ async def mine_of(reviewer: httpx.AsyncClient, thread: str) -> dict[str, Any]:
 
 async def settled(mine: Any, thread: str) -> dict[str, Any]:
     """The thread's values once nothing waits or runs any more."""
-    for _ in range(200):
+    for _ in range(1_000):
         found = await mine.threads.get(thread)
         if found["status"] == "idle":
             values: dict[str, Any] = found["values"]

@@ -47,7 +47,9 @@ async def test_a_run_that_waited_has_the_rights_of_now(server: Server, monkeypat
         assert begun.status_code == 200, begun.text
         return f"/threads/{thread}/runs/{begun.json()['run_id']}"
 
-    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {reading}"}) as web:
+    async with httpx.AsyncClient(
+        base_url=server.url, headers={"Authorization": f"Bearer {reading}"}, timeout=60
+    ) as web:
         place = await later()
         await people.remove_members(boss, "finance", ["ana"])
         await web.get(f"{place}/join", timeout=20)

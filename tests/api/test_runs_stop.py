@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ async def host(database_urls: Urls) -> AsyncIterator[PlainHost]:
         yield opened
 
 
-async def until(ask: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(ask: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + seconds
     while not await ask():
@@ -177,6 +178,35 @@ async def test_deleting_a_run_that_goes_on_stops_it(client: MakeClient) -> None:
     with pytest.raises(NotFoundError):
         await ann.runs.get(thread, run)
     assert (await ann.threads.get(thread))["status"] == "idle"
+
+
+@pytest.mark.parametrize("when", ["before it is cancelled", "before it hears of it"])
+async def test_a_run_that_ends_by_itself_while_it_is_deleted_is_deleted(
+    client: MakeClient, server: Server, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    ann, engine = await client(), server.service.engine
+    thread = (await ann.threads.create())["thread_id"]
+    if when == "before it is cancelled":
+        run = (await ann.runs.create(thread, "slow", input={}))["run_id"]
+        await ann.runs.join(thread, run)
+        get = engine.runs.get
+
+        async def before(*given: Any) -> Any:
+            return replace(await get(*given), status="running")
+
+        monkeypatch.setattr(engine.runs, "get", before)
+    else:
+        run = await started(ann, thread, 0.5)
+
+        async def unheard(*_: Any, **__: Any) -> list[Any]:
+            return []
+
+        monkeypatch.setattr(engine, "cancel", unheard)
+    await ann.runs.delete(thread, run)
+    monkeypatch.undo()
+    with pytest.raises(NotFoundError):
+        await ann.runs.get(thread, run)
+    assert (await ann.threads.get_state(thread))["values"] == {}
 
 
 async def test_a_claim_whose_confirmation_was_lost_is_found(client: MakeClient, server: Server) -> None:

@@ -167,16 +167,19 @@ async def test_a_revoked_right_ends_a_stream(
         found = await tokens.find(secret)
         assert found is not None
 
+        listened = asyncio.Event()
+
         async def listen() -> list[Any]:
             headers, address = {"Authorization": f"Bearer {secret}"}, f"{server.url}/threads/{thread}/runs/{run}/stream"
             async with httpx.AsyncClient(headers=headers, timeout=30) as web, web.stream("GET", address) as answer:
+                listened.set()
                 return [piece async for piece in answer.aiter_text()]
 
         listening = asyncio.create_task(listen())
-        await asyncio.sleep(0.5)
+        await listened.wait()
         await tokens.revoke(local_administrator(), found.id)
         with pytest.raises(httpx.RemoteProtocolError):
-            await asyncio.wait_for(listening, 10)
+            await asyncio.wait_for(listening, 60)
     await ann.runs.cancel(thread, run, wait=True)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -13,6 +14,7 @@ from langgraph_sdk import get_client
 from tests.api.conftest import MakeClient, Server
 from tests.api.graphs import PlainHost
 from tests.api.slow import slow_host
+from tests.api.test_runs_stop import until
 from tests.conftest import Urls
 
 pytestmark = pytest.mark.slow
@@ -24,7 +26,7 @@ async def host(database_urls: Urls) -> AsyncIterator[PlainHost]:
         yield opened
 
 
-async def test_a_thread_is_followed_over_several_runs(client: MakeClient) -> None:
+async def test_a_thread_is_followed_over_several_runs(client: MakeClient, server: Server) -> None:
     ann = await client()
     thread = (await ann.threads.create())["thread_id"]
     await ann.runs.join(thread, (await ann.runs.create(thread, "chain", input={}))["run_id"])
@@ -39,7 +41,12 @@ async def test_a_thread_is_followed_over_several_runs(client: MakeClient) -> Non
         return parts
 
     fresh = asyncio.create_task(listen(None, 1))
-    await asyncio.sleep(0.3)
+
+    async def listens() -> bool:
+        return bool(server.service.engine.bell._watches.get(UUID(thread)))
+
+    await until(listens)
+    await asyncio.sleep(0.3)  # in which it reads what there is
     second = await ann.runs.create(thread, "chain", input={})
     heard = await asyncio.wait_for(fresh, 20)
     assert heard[0].data["run_id"] == second["run_id"] == heard[-1].data["run_id"]
@@ -83,7 +90,7 @@ async def test_the_sdk_answers_an_interrupt(client: MakeClient, server: Server, 
     ann, headers = await client(), await headers_of(server)
     async with ann.threads.stream(assistant_id="asks", transport=transport, headers=headers) as thread:
         await thread.run.start(input={})
-        for _ in range(200):
+        for _ in range(1_000):
             if thread.interrupted:
                 break
             await asyncio.sleep(0.05)

@@ -193,7 +193,7 @@ async def test_a_service_that_fails_is_told_with_a_time_to_come_back(http: Any, 
 
 @pytest.mark.parametrize("origin", [STUDIO, "http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:80"])
 async def test_pages_that_may_call_are_told_so(server: Server, origin: str) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as web:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as web:
         asked = {
             "Origin": origin,
             "Access-Control-Request-Method": "POST",
@@ -222,7 +222,7 @@ async def test_other_pages_are_refused_before_anything_is_done(server: Server, o
     async def act() -> None:
         done.append(1)
 
-    async with httpx.AsyncClient(base_url=server.url) as web:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as web:
         answer = await web.post("/act", content="{}", headers={"Origin": origin, "Content-Type": "text/plain"})
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers

@@ -1,5 +1,6 @@
 """Runs on threads over HTTP."""
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from fiel.infra.api.wire.answers import PROBLEMS, chosen, partial, reply
 from fiel.infra.api.wire.body import JsonRoute
 from fiel.infra.api.wire.common import Limit, Offset
 from fiel.infra.api.wire.runs import Mode, RunCreate, RunField, RunOut, run_json
-from fiel.infra.runs.errors import BadRequest
+from fiel.infra.runs.errors import BadRequest, NotFound
 from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.spec import UNFINISHED, Status
 
@@ -73,10 +74,13 @@ async def delete(thread_id: UUID, run_id: UUID, caller: Calling, service: Servin
     """Delete a run with its checkpoints; one that goes on is cancelled first."""
     engine = engine_of(service)
     run = await engine.runs.get(caller.principal, run_id, thread_id)
+    gone = False
     if run.status in UNFINISHED:
-        await engine.cancel(caller.principal, "rollback", thread_id=thread_id, run_ids=[run_id])
+        with suppress(NotFound):  # it may have ended by itself meanwhile, or end so before it hears of this
+            await engine.cancel(caller.principal, "rollback", thread_id=thread_id, run_ids=[run_id])
         await engine.ended(caller.principal, run_id)
-    else:
+        gone = await engine.runs.status(caller.principal, run_id) is None
+    if not gone:
         await engine.runs.remove(caller.principal, thread_id, run_id)
         await service.host.forget_run(thread_ref(caller.principal, thread_id), str(run_id))
     return Response(status_code=204)

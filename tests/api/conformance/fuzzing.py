@@ -13,8 +13,9 @@ from uuid import UUID, uuid4
 import schemathesis
 
 THERE: dict[str, Any] = json.loads(Path(os.environ["CONFORMANCE_THERE"]).read_text(encoding="utf-8"))
-"""`runs`: pairs of a thread and a run of it; `assistants`; `crons`."""
-GRAPHS = {"assistant_id": "chain", "graph_id": "chain", "model": "chat"}
+"""By parameter of an address, several values each; `runs`: pairs of a thread and a run of it."""
+NAMES = frozenset(("model", "user", "group", "name", "run"))
+"""Parameters that are no ids: any text takes their place."""
 SOON = 0.5
 """Longest delay of a run in seconds: nobody waits for a year."""
 
@@ -36,15 +37,10 @@ def _fill_path(given: dict[str, Any], method: str, number: int) -> None:
     if number % 4 == 0:
         return
     thread, run = _one(THERE["runs"], number, method)
-    there = {
-        "thread_id": thread,
-        "run_id": run,
-        "assistant_id": _one(THERE["assistants"], number, method),
-        "cron_id": _one(THERE["crons"], number, method),
-        "model": GRAPHS["model"],
-    }
+    there = {"thread_id": thread, "run_id": run, "run": run}
+    there |= {name: _one(several, number, method) for name, several in THERE.items() if name != "runs"}
     for name in given.keys() & there.keys():
-        if name == "model" or _is_id(given[name]):
+        if name in NAMES or _is_id(given[name]):
             given[name] = there[name]
 
 
@@ -62,7 +58,8 @@ def _is_id(value: Any) -> bool:
 
 
 def _fill_body(body: dict[str, Any]) -> None:
-    for name, graph in GRAPHS.items():
+    graph = THERE["model"][0]
+    for name in ("assistant_id", "graph_id", "model"):
         value = body.get(name)
         if isinstance(value, str) and 0 < len(value) <= 500 and not _is_id(value):
             body[name] = graph

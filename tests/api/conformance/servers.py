@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.langgraph_dev import bare_environment, end, langgraph_dev
 
 HERE = Path(__file__).parent
+FIEL = (sys.executable, "-m", "fiel.infra.cli")
 
 
 @contextmanager
@@ -32,18 +33,38 @@ def ours(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def own(folder: Path, text: str) -> Iterator[str]:
+    """Address of `fiel serve` with fiel's own graph over one document, which everyone may read."""
+    (folder / "notes.md").write_text(text, encoding="utf-8")
+    ingest = [*FIEL, "ingest", "notes.md", "--collection", "default", "--allow", "everyone"]
+    subprocess.run(ingest, cwd=folder, env=_environment(folder), check=True, capture_output=True)
+    with _serving(folder) as (url, _):
+        yield url
+
+
+@contextmanager
 def started(folder: Path) -> Iterator[tuple[str, int]]:
-    """The same, with the id of the process. It begins with few open files, as on most machines."""
+    """As `ours`, with the id of the process."""
     _fill(folder)
+    with _serving(folder, "--graphs", "langgraph.json") as running:
+        yield running
+
+
+def _environment(folder: Path) -> dict[str, str]:
     home = {"FIEL_HOME": str(folder / "home"), "FIEL_AUTH": "none", "FIEL_RATE": "0", "FIEL_WEBHOOK_HOSTS": "127.0.0.1"}
-    command = ["/bin/sh", "-c", 'ulimit -Sn 1024; exec "$@"', "sh", sys.executable, "-m", "fiel.infra.cli", "serve"]
-    command += ["--graphs", "langgraph.json", "--port", "0", "--json"]
+    return bare_environment() | home
+
+
+@contextmanager
+def _serving(folder: Path, *more: str) -> Iterator[tuple[str, int]]:
+    """A process of `fiel serve`: it begins with few open files, as on most machines."""
+    command = ["/bin/sh", "-c", 'ulimit -Sn 1024; exec "$@"', "sh", *FIEL, "serve", *more, "--port", "0", "--json"]
     log = folder / "server.log"
     with log.open("wb") as errors:
         server = subprocess.Popen(
             command,
             cwd=folder,
-            env=bare_environment() | home,
+            env=_environment(folder),
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,

@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import GenericFakeChatModel
@@ -86,7 +87,9 @@ async def wait(state: Count) -> Count:
 
 
 async def block(state: Count) -> Count:
-    if state.get("note") == "block":
+    if note := state.get("note"):
+        Path(f"{note}.begun").touch()  # noqa: ASYNC240
+    if note and note.endswith("block"):
         time.sleep(60)  # noqa: ASYNC251
     return await wait(state)
 
