@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from fiel.infra.database.connect import Database
+from fiel.infra.ledger.bodies import body_of
 from fiel.infra.ledger.destroyed import DESTROYING, KeyState, judged
 from fiel.infra.ledger.heads import Head, Signer
 from fiel.infra.ledger.verify import Checker, signed_by, split
@@ -80,7 +81,7 @@ def _run(
 
 
 def _entry(run: str, seq: int, hash: bytes, body: bytes) -> Json:
-    return {"t": "entry", "run": run, "seq": seq, "hash": bytes(hash).hex(), "body": _text(body)}
+    return {"t": "entry", "run": run, "seq": seq, "hash": bytes(hash).hex(), "body": _text(body_of(bytes(body)))}
 
 
 def _frame(run: str, seq: int, head: bytes, key: str, data: bytes) -> Json:

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from fiel.infra.ledger.bodies import body_of, stored
 from fiel.infra.ledger.chain import Sealed
 from fiel.infra.ledger.leaf import of_frame
 from fiel.infra.ledger.store import Blob, Flush, RecordConflict, RunRow
@@ -62,7 +63,8 @@ class PostgresStore:
         return _row(rows[0]) if rows else None
 
     async def entries(self, run: str) -> Sequence[Sealed]:
-        return [Sealed(seq, bytes(hash), bytes(body)) for seq, hash, body in await self._rows("entries", run)]
+        rows = await self._rows("entries", run)
+        return [Sealed(seq, bytes(hash), body_of(bytes(body))) for seq, hash, body in rows]
 
     async def frames(self, run: str) -> Sequence[Blob]:
         return [Blob(key, bytes(data)) for key, data in await self._rows("frames", run)]
@@ -113,7 +115,7 @@ def _arrays(flushes: Sequence[Flush]) -> list[list[Any]]:
         )
         for flush in flushes
     ]
-    entries = [(place, e.seq, e.hash, e.body) for place, flush in enumerate(flushes, 1) for e in flush.entries]
+    entries = [(place, e.seq, e.hash, stored(e.body)) for place, flush in enumerate(flushes, 1) for e in flush.entries]
     drafts = [(place, *draft) for place, flush in enumerate(flushes, 1) for draft in flush.drafts]
     return [*_columns(heads, 13), *_columns(entries, 4), *_columns(drafts, 3)]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from fiel.infra.ledger.bodies import body_of
 from fiel.infra.ledger.frames import unpack
 from fiel.infra.ledger.keys import KeyUnavailable
 from fiel.infra.ledger.past import MAX_LINKS
@@ -65,7 +66,7 @@ async def told(connection: Any, keys: Keys, runs: Sequence[str]) -> dict[str, To
     found = {row[0]: Told(*row) for row in rows}
     for run, _, body in await (await connection.execute(sql["entries"], values)).fetchall():
         if run in found:
-            found[run].bodies.append(orjson.loads(bytes(body)))
+            found[run].bodies.append(orjson.loads(body_of(bytes(body))))
     for run, key, data in await (await connection.execute(sql["frames"], values)).fetchall():
         if run in found:
             await _open(found[run], keys, key, bytes(data))
