@@ -211,7 +211,7 @@ async def test_what_is_deleted_can_no_longer_be_read_by_its_readers(corpus: Corp
     await corpus.ingest(allow=["everyone"])
     assert await slice_of(corpus.database, corpus.reader, version, 0, 9) is None
     assert await slice_of(corpus.database, corpus.curator, version, 0, 9) == "withdrawn"
-    assert await corpus.rows("SELECT FROM fiel.postings") == []
+    assert await corpus.rows("SELECT FROM fiel.postings") == await corpus.rows("SELECT FROM fiel.vectors") == []
 
 
 async def test_one_bad_file_does_not_stop_the_others_and_keeps_what_it_had(corpus: Corpus) -> None:
