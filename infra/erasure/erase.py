@@ -15,6 +15,7 @@ from fiel.infra.database.connect import Database
 from fiel.infra.erasure.rows import Counts, Person, remove
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.ledger.subjects import FRESH, destroy
+from fiel.infra.people.people import People
 from fiel.tools.errors import FielError, NotPermitted, UsageError
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
@@ -41,17 +42,17 @@ class Erased:
 
 
 async def erase(database: Database, by: Principal, subject: str) -> Erased:
-    """Destroy the keys of a person and remove their rows; goes on with an erasure that was not finished.
+    """Destroy the keys of a person, end their account, and remove their rows.
 
-    Raises NotPermitted, UsageError, DatabaseUnavailable.
+    Goes on with an erasure that was not finished. Raises NotPermitted, UsageError, DatabaseUnavailable.
     """
     if not by.may("administrator"):
         raise NotPermitted("only administrators may erase a person", where="erase")
     if not subject.strip() or "\0" in subject:
         raise UsageError("whom to erase is not said", where="--subject", hint="Name the user as `fiel trace` does")
     before = await _rows(database, "open", {"tenant": by.tenant, "subject": subject})
-    keys, begun = await _begin(database, by, subject, before)
-    removed = await remove(database, Person(by.tenant, subject, begun[3], begun[0]))
+    keys, users, begun = await _begin(database, by, subject, before)
+    removed = {"users": users} | await remove(database, Person(by.tenant, subject, begun[3], begun[0]))
     await _mark(database, "finish", [row[0] for row in (*before, begun)])
     return Erased(subject, str(begun[0]), keys, removed)
 
@@ -60,18 +61,22 @@ Begun = tuple[uuid.UUID, str, str, datetime]
 """Act, tenant, subject, and when."""
 
 
-async def _begin(database: Database, by: Principal, subject: str, before: Sequence[Begun]) -> tuple[int, Begun]:
-    """Destroy what keys there are. An erasure that was begun and has nothing new to destroy needs no second act."""
+async def _begin(database: Database, by: Principal, subject: str, before: Sequence[Begun]) -> tuple[int, int, Begun]:
+    """Destroy what keys there are, and keep the person as a user no longer; how many of both.
+
+    An erasure that was begun and has nothing new to destroy needs no second act.
+    """
     sql, values = load(__package__, "erasure.sql"), {"tenant": by.tenant, "subject": subject}
     async with database.acting(by) as connection:
         keys = [row[0] for row in await (await connection.execute(sql["live"], values)).fetchall()]
+        gone = await People(database).drop(connection, by, subject)
         if before and not keys:
-            return 0, before[-1]
+            return 0, int(gone is not None), before[-1]
         act = uuid.UUID(await record(connection, Act(by, "erase", subject, {"keys": keys})))
         await destroy(connection, by.tenant, keys, str(act))
         row = await (await connection.execute(sql["begin"], values | {"act": act})).fetchone()
     assert row is not None  # noqa: S101 - an insertion without a condition
-    return len(keys), (act, by.tenant, subject, row[0])
+    return len(keys), int(gone is not None), (act, by.tenant, subject, row[0])
 
 
 async def resume(database: Database, settled: float = SETTLED) -> int:

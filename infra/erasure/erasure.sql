@@ -64,6 +64,14 @@ DELETE FROM fiel.items WHERE tenant = %(tenant)s AND owner = %(subject)s AND cre
 -- name: delete_assistants
 DELETE FROM fiel.assistants WHERE tenant = %(tenant)s AND owner = %(subject)s AND created_at <= %(begun)s
 
+-- name: delete_claimed
+DELETE FROM fiel.claimed WHERE tenant = %(tenant)s AND name = %(subject)s AND seen_at <= %(begun)s
+
+-- name: delete_rulings
+-- What the person wrote as a reviewer of others; the decision and its code stay.
+UPDATE fiel.reviews SET ruling = NULL
+ WHERE tenant = %(tenant)s AND decided_by = %(subject)s AND decided_at <= %(begun)s AND ruling IS NOT NULL
+
 -- name: ship_alone
 -- Whoever ships has ended what it was about, and takes nothing of this afterwards.
 SELECT pg_advisory_xact_lock(1718183276, 1), pg_advisory_xact_lock(1718183276, 2)

@@ -13,8 +13,9 @@ from fiel.tools.principal import Principal
 from fiel.tools.sql import load
 
 Counts = dict[str, int]
-OWN = ("crons", "items", "assistants", "threads")
-"""Tables whose rows have an owner, in the order in which they go."""
+OWN = ("crons", "items", "assistants", "threads", "claimed", "rulings")
+"""What is the person's own, in the order in which it goes: rows with an owner, what tokens said of the person, and what
+the person wrote into reviews of others."""
 OTHERS = ("spans", "drafts", "assessments")
 """What hangs on the person's runs. Assessments go while the feedback still says whose they are."""
 CHECKPOINTS = ("checkpoint_writes", "checkpoint_blobs", "checkpoints")

@@ -101,14 +101,21 @@ class People:
         """
         _administers(by)
         async with self._database.acting(by) as connection:
-            gone = await self._user(connection, name)
-            for group in gone.groups:
-                await self._leave(connection, by, group, name)
-            await self._does(connection, "remove_user", user=name)
-            for (token,) in await self._rows(connection, "end_tokens", user=name):
-                await record(connection, Act(by, "token_revoke", token, {"holder": name}))
-            await record(connection, Act(by, "user_change", name, {"change": "removed", "roles": gone.roles}))
-            return gone
+            gone = await self.drop(connection, by, name)
+            return gone or await self._user(connection, name)
+
+    async def drop(self, connection: Any, by: Principal, name: str) -> User | None:
+        """`remove_user` in a transaction of an administrator's; None where no user of that name is kept."""
+        gone = next((User(*row) for row in await self._rows(connection, "user", user=name)), None)
+        if gone is None:
+            return None
+        for group in gone.groups:
+            await self._leave(connection, by, group, name)
+        await self._does(connection, "remove_user", user=name)
+        for (token,) in await self._rows(connection, "end_tokens", user=name):
+            await record(connection, Act(by, "token_revoke", token, {"holder": name}))
+        await record(connection, Act(by, "user_change", name, {"change": "removed", "roles": gone.roles}))
+        return gone
 
     async def groups(self, by: Principal) -> list[Group]:
         """All of them, by name."""

@@ -14,11 +14,14 @@ import orjson
 import psycopg
 import pytest
 
+from fiel.infra.api.auth.tokens import Tokens
 from fiel.infra.database.connect import Database
 from fiel.infra.desk import audit
 from fiel.infra.erasure.erase import _begin, erase, resume
 from fiel.infra.ledger.acts import acts
 from fiel.infra.ledger.subjects import KeyErased, SubjectKeys, erase_key
+from fiel.infra.people.claims import Claims
+from fiel.infra.people.people import People
 from fiel.infra.runs.feedback import Feedback, Said
 from fiel.infra.runs.names import checkpoint_thread
 from fiel.infra.settings import Settings
@@ -44,6 +47,7 @@ OWNED = {
     " VALUES ('acme', %(owner)s, gen_random_uuid(), 'answer', 'mine')",
 }
 """A row in each table that has an owner."""
+KEPT = ("users", "members", "claimed")
 BY_RUN = ("spans", "drafts", "feedback", "assessments", "trace_removals")
 CHECKPOINTS = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
@@ -57,6 +61,9 @@ async def fill(database: Database, urls: Urls, name: str) -> str:
         for table, insertion in OWNED.items():
             await connection.execute(f"INSERT INTO fiel.{table} {insertion}".encode(), values)
         await connection.execute("INSERT INTO fiel.drafts VALUES (%s, sha256('x'), 'k', 'x')", (run,))
+    await People(database).add_group(ADMIN, "hr")
+    await People(database).add_user(ADMIN, name, groups=["hr"])
+    await Claims(database).joined(Principal("acme", name, frozenset({"it"}), frozenset({"reader"})), 1)
     await asyncio.to_thread(set_up, urls.owner)
     with psycopg.connect(urls.owner) as connection:
         at = checkpoint_thread(owner, thread)
@@ -69,10 +76,10 @@ async def fill(database: Database, urls: Urls, name: str) -> str:
     return run
 
 
-def left(urls: Urls, tables: Sequence[str] = (*OWNED, *BY_RUN, *CHECKPOINTS)) -> dict[str, int]:
+def left(urls: Urls, tables: Sequence[str] = (*OWNED, *KEPT, *BY_RUN, *CHECKPOINTS)) -> dict[str, int]:
     """Rows of each table, as whoever owns the database sees them."""
     with psycopg.connect(urls.owner) as connection:
-        for table in (*OWNED, "feedback"):
+        for table in (*OWNED, *KEPT, "feedback"):
             connection.execute(f"ALTER TABLE fiel.{table} NO FORCE ROW LEVEL SECURITY".encode())
         rows = {name: connection.execute(f"SELECT count(*) FROM fiel.{name}".encode()).fetchone() for name in tables}
         connection.rollback()
@@ -109,6 +116,37 @@ async def test_a_person_is_gone_from_every_table_and_nobody_else_is(
     assert (await keys.named(named[other])).id == named[other]
     with pytest.raises(KeyErased):
         await keys.named(named[run])
+
+
+async def test_what_a_reviewer_wrote_about_others_goes_and_what_was_decided_stays(
+    database: Database, database_urls: Urls
+) -> None:
+    for name in ("ana", "ben"):
+        await fill(database, database_urls, name)
+        async with database.acting(Principal("acme", name)) as connection:
+            await connection.execute(
+                "UPDATE fiel.reviews SET status = 'rejected', decided_by = %s, decided_at = now(), ruling = 'x'"
+                " WHERE owner = %s", ({"ana": "ben", "ben": "ana"}[name], name),
+            )  # fmt: skip
+    assert (await erase(database, ADMIN, "ana")).removed["rulings"] == 1
+    async with database.acting(ADMIN) as connection:
+        rows = await (await connection.execute("SELECT owner, status, decided_by, ruling FROM fiel.reviews")).fetchall()
+    assert rows == [("ben", "rejected", "ana", None)]
+
+
+async def test_the_account_ends_with_its_acts_and_one_that_is_made_anew_stays(
+    database: Database, database_urls: Urls
+) -> None:
+    await fill(database, database_urls, "ana")
+    secret, _ = await Tokens(database).create(ADMIN, Principal("acme", "ana"))
+    assert (await erase(database, ADMIN, "ana")).removed["users"] == 1
+    assert await Tokens(database).find(secret) is None
+    async with database.acting(ADMIN) as connection:
+        kinds = [one.body["kind"] for one in await acts(connection, "acme")]
+    assert kinds[:4] == ["erase", "user_change", "token_revoke", "group_remove"]
+    await People(database).add_user(ADMIN, "ana")
+    assert await resume(database, settled=0) == 1
+    assert left(database_urls, ("users",)) == {"users": 1}
 
 
 async def test_the_act_names_the_keys_and_who_erased(database: Database, database_urls: Urls) -> None:

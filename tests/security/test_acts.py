@@ -147,8 +147,9 @@ TABLE: tuple[tuple[str, Any, list[str]], ...] = (
     ("POST /audit/runs/{run}/replay", {"options": {"k": 3}, "live": False}, ["replay"]),
     ("POST /threads/{thread}/state", {"values": {"language": "es"}, "as_node": "generate"}, ["state_edit"]),
     ("POST /runs/{run}/feedback", {"score": 1, "comment": "good"}, ["feedback"]),
-    ("POST /audit/erasures", {"subject": "ana"}, ["erase"]),
-    ("DELETE /users/ana", None, ["token_revoke", "user_change"]),
+    ("PUT /users/ben", {}, ["user_change"]),
+    ("DELETE /users/ben", None, ["user_change"]),
+    ("POST /audit/erasures", {"subject": "ana"}, ["token_revoke", "user_change", "erase"]),
 )
 """What is sent, in this order, and the acts that it leaves."""
 
@@ -178,6 +179,7 @@ REFUSED = [(line, body) for line, body, expected in TABLE if expected and not li
 async def test_what_is_refused_over_http_leaves_nothing(place: Place) -> None:
     await place.send("PUT /groups/hr", {})
     await place.send("PUT /users/ana", {})
+    await place.send("PUT /users/ben", {})
     before, boss = await done(place.server.service.database), place.boss
     place.boss = stranger = httpx.AsyncClient(
         base_url=place.server.url, headers={"Authorization": f"Bearer {await place.server.token('eve')}"}, timeout=60

@@ -25,6 +25,7 @@ from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
+from fiel.infra.people.claims import Claims
 from fiel.infra.runs.reviews import KeptReviews
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
@@ -32,6 +33,7 @@ from fiel.infra.telemetry.mlflow import Mlflow
 from fiel.infra.telemetry.mlflow_server import MlflowServer
 from fiel.infra.telemetry.shipper import Shipper
 from fiel.infra.threads import open_saver
+from fiel.tools.principal import Principal
 from tests.api.conftest import Server, serving
 from tests.api.test_runs_webhooks import Receiver
 from tests.conftest import Postgres, Urls
@@ -45,7 +47,11 @@ MARKERS = {
 }
 CLEAR = {"metadata": "metadatazq7331marker", "assistant": "assistantzq7331marker"}
 """What a client gives to be searched by stands in clear, and goes with who gave it. Checkpoints repeat it."""
+SUBJECT = "annzq7331subject"
+"""Who sends them: the name itself is looked for as well."""
 IN_CLEAR = {"threads", "checkpoints", "thread_runs", "assistants", "assistant_versions", "crons"}
+NAMED = {"runs", "entries", "acts", "erasures", "subject_keys", "tokens"}
+"""Where the name of who was erased stays: docs/audit.md says so."""
 
 
 def forms(word: str) -> list[str]:
@@ -129,7 +135,7 @@ async def place(
 
 
 async def live(at: Place, house: House, client: Any, web: Any, hook: str) -> None:  # noqa: F811
-    """Send every word along its path, as ann."""
+    """Send every word along its path, as the subject."""
     house.models.text = f"The vault holds the word {MARKERS['answer']}."
 
     def asked(name: str) -> dict[str, Any]:
@@ -170,14 +176,14 @@ def settings(tmp_path: Path) -> Settings:
 
 @asynccontextmanager
 async def clients(server: Server) -> AsyncIterator[tuple[Any, Any, Any]]:
-    """The SDK's client and a plain one of ann, and one of the administrator."""
+    """The SDK's client and a plain one of the subject, and one of the administrator."""
     import httpx
     from langgraph_sdk import get_client
 
     async with AsyncExitStack() as stack:
         heads = [
             {"Authorization": f"Bearer {await server.token(user, roles)}"}
-            for user, roles in (("ann", ("reader",)), ("root", ("administrator", "auditor")))
+            for user, roles in ((SUBJECT, ("reader",)), ("root", ("administrator", "auditor")))
         ]
         client = await stack.enter_async_context(get_client(url=server.url, api_key=None, headers=heads[0]))
         plain = [
@@ -200,19 +206,25 @@ async def test_no_text_lies_in_clear_and_after_an_erasure_nothing_does(
         await asyncio.start_server(receiver.take, "127.0.0.1", 0) as hooks,
     ):
         await live(at, house, client, web, f"http://127.0.0.1:{hooks.sockets[0].getsockname()[1]}/")
+        who = Principal("default", SUBJECT, frozenset({"it"}), frozenset({"reader"}))
+        await Claims(at.server.service.database).joined(who, 1)
+        await root.put("/groups/hr", json={})
+        assert (await root.put(f"/users/{SUBJECT}", json={"groups": ["hr"]})).status_code == 200
         await receiver.wait(1)
         assert MARKERS["question"].encode() in receiver.got[0][1], "the words went through"
         assert at.found(MARKERS) == {}
         assert set(at.found(CLEAR)) <= IN_CLEAR
         assert set(at.found(CLEAR)) >= {"threads", "assistants"}
-        answer = await root.post("/audit/erasures", json={"subject": "ann"})
+        answer = await root.post("/audit/erasures", json={"subject": SUBJECT})
         assert answer.status_code == 200, answer.text
         assert answer.json()["removed"]["threads"] >= 2
         assert at.found(MARKERS | CLEAR) == {}
+        assert set(at.found({"name": SUBJECT})) == NAMED
         checked = (await root.get("/audit/verify")).json()
         assert checked["broken"] == []
         assert checked["erased"] > 0
-        assert (await web.post("/audit/erasures", json={"subject": "root"})).status_code == 403
+        assert (await web.get("/info")).status_code == 200
+        assert (await web.post("/threads", json={})).status_code == 401, "the account has ended"
 
 
 @pytest.mark.slow
@@ -241,7 +253,7 @@ async def test_mlflow_holds_what_it_is_to_show_until_the_erasure(
         traces = as_superuser(postgres, name)
         assert set().union(*in_tables(traces, MARKERS).values()) >= {"question"}
         assert at.found(MARKERS) == {}
-        assert (await root.post("/audit/erasures", json={"subject": "ann"})).status_code == 200
+        assert (await root.post("/audit/erasures", json={"subject": SUBJECT})).status_code == 200
         assert await shipper.removals.waiting() == 1
         assert await shipper.removals.remove_once() == 1
         assert await shipper.removals.waiting() == 0
