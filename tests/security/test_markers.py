@@ -20,6 +20,7 @@ from fiel.infra.callers import ConfigCallers
 from fiel.infra.compose import cipher
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.own import OwnHost
+from fiel.infra.ledger.bodies import body_of
 from fiel.infra.ledger.effects import RecordedReviews
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
@@ -72,6 +73,10 @@ def in_tables(url: str, words: dict[str, str]) -> dict[str, set[str]]:
                 query = f'SELECT EXISTS (SELECT FROM "{schema}"."{table}" t WHERE t::text LIKE ANY (%s))'
                 row = connection.execute(query.encode(), ([f"%{form}%" for form in forms(word)],)).fetchone()
                 if row and row[0]:
+                    found.setdefault(table, set()).add(name)
+            if (schema, table) == ("fiel", "entries"):  # compressed, and in clear all the same
+                bodies = [body_of(bytes(body)) for (body,) in connection.execute("SELECT body FROM fiel.entries")]
+                for name in (name for name, word in words.items() if any(word.encode() in body for body in bodies)):
                     found.setdefault(table, set()).add(name)
     return found
 
