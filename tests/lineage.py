@@ -85,7 +85,7 @@ class Runs:
             body["effects"] = [_search(contents, key, writes["passages"])] if hop == "retrieve" else []
             entries.append(seal(seq, body))
             prev = entries[-1].hash.hex()
-        frame = key.cipher.seal("frame", run, pack(contents))
+        frame = key.cipher.seal("frame", run, pack(contents.values()))
         await PostgresStore(self.database.system).append([Flush(row, tuple(entries), key.id, frame)])
         return run, entries[-1]
 

@@ -1,11 +1,11 @@
 """All benchmarks, each in a process of its own: `python -m fiel.infra.bench [PART…]`.
 
-Parts: hop (telemetry and ledger, per hop), ledger (appending, sealing and verifying the chain), graph (the whole graph
-with instant models, beside a bare one), policies (the checks, by stage and one by one), search (100,000 chunks by
-visibility, beside a bare query and the stores of LlamaIndex and LangChain), grants (on a collection and on a document),
-models (the real models: latency, memory, ingest), replay (recorded runs, replayed from the database), client (a call of
-the command line, cold and through a service), api (runs over HTTP, beside the bare graph and `langgraph dev`), quality
-(on the development data).
+Parts: hop (telemetry and ledger, per hop), ledger (appending, sealing and verifying the chain), size (what an answered
+run leaves behind for good), graph (the whole graph with instant models, beside a bare one), policies (the checks, by
+stage and one by one), search (100,000 chunks by visibility, beside a bare query and the stores of LlamaIndex and
+LangChain), grants (on a collection and on a document), models (the real models: latency, memory, ingest), replay
+(recorded runs, replayed from the database), client (a call of the command line, cold and through a service), api (runs
+over HTTP, beside the bare graph and `langgraph dev`), quality (on the development data).
 What each prints is shown as it comes; figures that a part gives as JSON are kept under `build/bench`.
 """
 
@@ -19,6 +19,7 @@ DATA = Path("../shared/data/qa")
 PARTS: dict[str, list[str]] = {
     "hop": ["fiel.infra.bench.hop"],
     "ledger": ["fiel.infra.bench.ledger"],
+    "size": ["fiel.infra.bench.size"],
     "graph": ["fiel.infra.bench.graph"],
     "policies": ["fiel.infra.bench.policies"],
     "search": ["fiel.infra.bench.search", "100000"],

@@ -26,14 +26,14 @@ class PostgresStore:
     """
 
     def __init__(self, system: System, single: System | None = None) -> None:
-        self._system = system
+        self.system = system
         self._single = single or system
         self._sql = load(__package__, "store.sql")
 
     @asynccontextmanager
     async def _connection(self, way: System | None = None) -> AsyncIterator[AsyncConnection[Any]]:
         try:
-            async with (way or self._system)() as connection:
+            async with (way or self.system)() as connection:
                 yield connection
         except psycopg.OperationalError as error:  # a lock, a full disk, a cut connection: all may pass
             raise DatabaseUnavailable(f"the ledger cannot be reached: {error}", where="fiel.entries") from error

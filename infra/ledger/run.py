@@ -355,7 +355,7 @@ class Run:
             run=self.row,
             entries=tuple(self._sealed),
             key=cipher.key.id,
-            frame=cipher.seal("frame", run, pack(self._contents)) if self._contents and self._sealed else b"",
+            frame=cipher.seal("frame", run, pack(self._contents.values())) if self._contents and self._sealed else b"",
             spans=cipher.seal("spans", run, spans) if spans else b"",
             drafts=tuple((key, cipher.seal("draft", run, content)) for key, content in drafts),
         )

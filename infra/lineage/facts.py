@@ -75,8 +75,8 @@ async def told(connection: Any, keys: Keys, runs: Sequence[str]) -> dict[str, To
 
 async def _open(one: Told, keys: Keys, key: str, data: bytes) -> None:
     try:
-        cipher = (await keys.named(key)).cipher
-        found = dict(unpack(cipher.open("frame", one.run, data, key)))
+        held = await keys.named(key)
+        found = dict(unpack(held.cipher.open("frame", one.run, data, key), held.mac))
     except KeyUnavailable as error:
         one.lost, one.contents = error, {}
         return

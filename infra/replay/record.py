@@ -121,7 +121,7 @@ async def load(store: Store, keys: Keys, run: str, tenant: str) -> Record:
     for owner in (row.run, *origin.lineage):
         for blob in await store.frames(owner):
             held = await keys.named(blob.key)
-            contents |= dict(unpack(held.cipher.open("frame", owner, blob.data, blob.key)))
+            contents |= dict(unpack(held.cipher.open("frame", owner, blob.data, blob.key), held.mac))
             key = key or held
     if key is None:
         raise NotReplayable("the record holds no contents", where=f"run {name}")

@@ -86,7 +86,8 @@ async def test_contents_open_with_the_key_that_they_name_until_it_is_erased(data
     run, state, _ = await ask(database, "ana", "where is it?")
     (blob,) = await PostgresStore(database.system).frames(run)
     key = await SubjectKeys(database.system, MASTER).named(blob.key)
-    assert dict(unpack(key.cipher.open("frame", run, blob.data, blob.key)))[state["seen"]] == b'"where is it?"'
+    contents = dict(unpack(key.cipher.open("frame", run, blob.data, blob.key), key.mac))
+    assert contents[state["seen"]] == b'"where is it?"'
     with pytest.raises(KeyUnavailable):
         MASTER.open("frame", run, blob.data, blob.key)
     assert blob.key in await erase(database, "ana")

@@ -32,7 +32,7 @@ async def told(house: House, run: str) -> Told:
     one.bodies = [orjson.loads(entry.body) for entry in house.store.sealed[run]]
     for blob in house.store.contents[run]:
         key = await house.recorder.keys.named(blob.key)
-        one.contents |= dict(unpack(key.cipher.open("frame", run, blob.data, blob.key)))
+        one.contents |= dict(unpack(key.cipher.open("frame", run, blob.data, blob.key), key.mac))
     return one
 
 

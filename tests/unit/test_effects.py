@@ -115,7 +115,7 @@ class House:
             self.cipher.open("frame", str(run), blob.data, blob.key) for blob in await self.store.frames(str(run))
         ]
         spans = [self.cipher.open("spans", owner, blob.data, blob.key) for owner, blob in self.store.spans]
-        contents = dict(pair for frame in frames for pair in unpack(frame))
+        contents = dict(pair for frame in frames for pair in unpack(frame, b""))
         return orjson.loads(sealed.body)["effects"], contents, b"".join(spans)
 
 

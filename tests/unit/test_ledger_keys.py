@@ -9,7 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 from fiel.infra.ledger.frames import pack, unpack
 from fiel.infra.ledger.keys import Cipher, Key, KeyUnavailable, key_of, load, load_or_create
 from fiel.infra.telemetry import otlp
-from fiel.tools.canonical import digest
+from fiel.tools.canonical import content_digest, digest
 
 
 def test_a_key_file_is_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:
@@ -59,8 +59,18 @@ def test_what_is_sealed_opens_for_its_purpose_its_run_and_its_key_alone() -> Non
 
 
 def test_frames_unpack_to_what_was_packed() -> None:
-    contents = {digest(data): data for data in (b"", b"one", bytes(range(256)) * 300)}
-    assert dict(unpack(pack(contents))) == contents
+    kept = (b"", b"one", bytes(range(256)) * 300)
+    for mac in (b"", b"m" * 32):
+        contents = {content_digest(data, mac): data for data in kept}
+        assert dict(unpack(pack(kept), mac)) == contents
+        assert not contents.keys() & {digest for digest, _ in unpack(pack(kept), b"other key")}
+
+
+def test_a_frame_of_an_older_version_is_read_and_held_to_its_digests() -> None:
+    kept = {digest(data): data for data in (b"one", b"two", b"")}
+    older = b"".join(bytes.fromhex(name) + len(data).to_bytes(4, "little") + data for name, data in kept.items())
+    assert dict(unpack(older, b"")) == kept
+    assert dict(unpack(older.replace(b"two", b"too"), b"")) == {digest(data): data for data in (b"one", b"")}
 
 
 def test_spans_are_what_opentelemetry_reads() -> None:

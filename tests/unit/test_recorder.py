@@ -114,7 +114,7 @@ def contents(recorder: LedgerRecorder, run: str) -> dict[str, bytes]:
     return {
         key: data
         for blob in store.contents.get(run, [])
-        for key, data in unpack(recorder.cipher.open("frame", run, blob.data, blob.key))
+        for key, data in unpack(recorder.cipher.open("frame", run, blob.data, blob.key), b"")
     }
 
 
