@@ -38,9 +38,10 @@ class Head:
         distances = np.maximum(2.0 - 2.0 * (vectors @ self.landmarks.T), 0.0)
         return np.asarray(np.exp(-self.width * distances) @ self.near + vectors @ self.linear + self.bias, np.float32)
 
-    def probabilities(self, vectors: Matrix) -> Matrix:
-        """One probability a row."""
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.logits(vectors), -30.0, 30.0))), np.float32)
+
+def chance(logits: Matrix) -> Matrix:
+    """The probabilities that logits stand for."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), np.float32)
 
 
 def write(head: Head, file: Path) -> None:

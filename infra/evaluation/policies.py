@@ -1,8 +1,8 @@
 """Figures of the injection head on texts that its fit had not seen: `make eval-policies`.
 
-Two ways of holding out. By source: a whole set is left out of the fit, its own kind of attack with it. By fold: a fifth
-of every set is left out, all wordings of a seed together. A text counts as caught from the block threshold of the
-bundle `default` on.
+Two ways of holding out. By source: a whole set is left out of the fit, its own kind of attack with it, and of the
+calibration. By fold: a fifth of every set is left out, all wordings of a seed together. A text counts as caught from
+the block threshold of the bundle `default` on. Looked at is its first window as it is, without its other readings.
 """
 
 import argparse
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import orjson
 
+from fiel.infra.evaluation.planted import emails
 from fiel.infra.evaluation.statistics import share
-from fiel.infra.training.head import Array, Plan, Table, platt
-from fiel.infra.training.injection import Trained, arguments, held_out, prepared
+from fiel.infra.training.head import Array, Table, platt
+from fiel.infra.training.injection import Trained, arguments, fit, held_out, logits, prepared, table_of
+from fiel.policies.checks.injection_head import InjectionHead
 
 HOLD = {
     "neuralchemy": ("neuralchemy",),
@@ -26,10 +28,10 @@ HOLD = {
     "cse": ("cse",),
     "wildguard": ("wildguard",),
     "questions": ("qa-en", "qa-es"),
-    "Spanish attacks": ("own-attacks-es",),
-    "Spanish and other languages": ("own-attacks-es", "cse"),
-    "own English benign": ("own-benign-en",),
-    "own Spanish benign": ("own-benign-es",),
+    "Spanish attacks": ("own-attacks-es", "composed-attacks-es"),
+    "Spanish and other languages": ("own-attacks-es", "composed-attacks-es", "cse"),
+    "own English benign": ("own-benign-en", "composed-benign-en"),
+    "own Spanish benign": ("own-benign-es", "composed-benign-es"),
 }
 """What is left out together."""
 THRESHOLD = 0.5
@@ -51,27 +53,40 @@ class Line:
         return share([score >= threshold for score in self.scores])
 
 
-def by_source(trained: Trained, table: Table, slope: float, offset: float) -> list[Line]:
-    """A fit a row of `HOLD`."""
-    sources = np.array([sample.source for sample in trained.samples])
+def by_source(trained: Trained, table: Table, unseen: Array) -> list[Line]:
+    """A fit a row of `HOLD`; `unseen` are the logits of `held_out`, by which the other sources calibrate it."""
     lines = []
     for name, left in HOLD.items():
-        out = np.isin(sources, left)
-        logits = table.logits(table.fit(trained.labels, np.where(out, 0.0, trained.weights)))
-        lines += _lines(f"without {name}", trained, sources, out, slope * logits + offset)
+        out = np.isin([sample.source for sample in trained.samples], left)
+        found = logits(trained, table, fit(trained, table, out))
+        lines += _lines(f"without {name}", trained, out, _scores(trained, found, unseen, ~out))
     return lines
 
 
-def by_fold(trained: Trained, logits: Array, slope: float, offset: float) -> list[Line]:
+def by_fold(trained: Trained, unseen: Array) -> list[Line]:
     """Every source, from the fits that had not seen the text's fold."""
+    every = np.ones(len(trained.samples), bool)
+    return _lines("fold", trained, every, _scores(trained, unseen, unseen, every))
+
+
+def shipped(folder: Path) -> Line:
+    """The questions about emails of the indirect set, which no training reads, from the check as it is served."""
+    check = InjectionHead()
+    check.prepare()
+    questions = sorted({host.question for host in emails(folder)})
+    return Line("as shipped", "email-questions", 0, check.run(questions, {}).scores)
+
+
+def _scores(trained: Trained, found: Array, unseen: Array, known: Any) -> Array:
+    """Probability of each sample from the logits `found`, calibrated on the logits `unseen` of the samples `known`."""
+    *slopes, offset = platt(unseen[known], trained.labels[known], trained.weights[known])
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(found @ np.array(slopes) + offset, -30, 30))), np.float64)
+
+
+def _lines(held: str, trained: Trained, out: Any, scores: Array) -> list[Line]:
     sources = np.array([sample.source for sample in trained.samples])
-    return _lines("fold", trained, sources, np.ones(len(sources), bool), slope * logits + offset)
-
-
-def _lines(held: str, trained: Trained, sources: Any, out: Any, logits: Array) -> list[Line]:
-    chance = 1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))
     return [
-        Line(held, source, label, tuple(map(float, chance[rows])))
+        Line(held, source, label, tuple(map(float, scores[rows])))
         for source in sorted(set(sources[out]))
         for label in (1, 0)
         if (rows := out & (sources == source) & (trained.labels == label)).any()
@@ -146,10 +161,9 @@ def _short(lines: Sequence[Line]) -> list[str]:
 async def run(given: argparse.Namespace) -> Mapping[str, Any]:
     """Hold out, fit, report, and write the report."""
     trained = await prepared(given.data, given.cache)
-    table = Table(trained.vectors, [sample.source for sample in trained.samples], Plan())
-    logits = held_out(trained, table)
-    slope, offset = platt(logits, trained.labels, trained.weights)
-    lines = [*by_source(trained, table, slope, offset), *by_fold(trained, logits, slope, offset)]
+    table = table_of(trained)
+    unseen = held_out(trained, table)
+    lines = [*by_source(trained, table, unseen), *by_fold(trained, unseen), shipped(given.data)]
     found = report(lines, given.threshold)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")

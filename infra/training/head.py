@@ -84,14 +84,18 @@ def _nearness(vectors: Matrix, landmarks: Matrix, width: float) -> Matrix:
     return np.asarray(np.exp(-width * np.maximum(2.0 - 2.0 * (vectors @ landmarks.T), 0.0)), np.float32)
 
 
-def platt(logits: Array, labels: Array, weights: Array) -> tuple[float, float]:
-    """Slope and offset that calibrate `logits` of texts that the fit had not seen (Platt 1999)."""
-    table = np.stack([logits, np.ones_like(logits)], axis=1)
-    beta = np.array([1.0, 0.0])
+def platt(logits: Array, labels: Array, weights: Array) -> Array:
+    """Calibrates logits of texts that the fits had not seen (Platt 1999), those of several fits as one sum.
+
+    `logits` (n, m), one column a fit. Returns m slopes and the offset.
+    """
+    table = np.hstack([logits, np.ones((len(logits), 1))])
+    beta = np.ones(table.shape[1]) / logits.shape[1]
+    beta[-1] = 0.0
     for _ in range(30):
         chance = 1.0 / (1.0 + np.exp(-np.clip(table @ beta, -30, 30)))
         curve = weights * chance * (1 - chance)
         beta = beta + np.linalg.solve(
-            (table * curve[:, None]).T @ table + 1e-6 * np.eye(2), table.T @ (weights * (labels - chance))
+            (table * curve[:, None]).T @ table + 1e-6 * np.eye(len(beta)), table.T @ (weights * (labels - chance))
         )
-    return float(beta[0]), float(beta[1])
+    return np.asarray(beta, np.float64)

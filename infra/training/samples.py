@@ -1,4 +1,4 @@
-"""Labelled texts: fiel's own, and the public sets beside the checkout, each text once."""
+"""Labelled texts, each once: fiel's own, what is put together from them, and the public sets beside the checkout."""
 
 import random
 import re
@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from fiel.infra.training.composed import Part, composed
 from fiel.policies.checks.folding import Folded
 from fiel.tools.errors import UsageError
 
@@ -16,7 +17,7 @@ OWN = Path(__file__).parent / "data"
 PUBLIC = {
     "neuralchemy": ("safety/injection.neuralchemy.jsonl", 0),
     "s-labs": ("safety/injection.s-labs.jsonl", 5000),
-    "in-the-wild": ("safety/injection.in-the-wild.jsonl", 700),
+    "in-the-wild": ("safety/injection.in-the-wild.jsonl", 450),
     "cse": ("safety/injection.cse-other-languages.jsonl", 0),
     "wildguard": ("safety/injection.benign-wildguard.jsonl", 0),
 }
@@ -34,7 +35,7 @@ class Sample:
     label: int
     """1: an attack."""
     source: str
-    """Set that it comes from; own sentences by kind and language."""
+    """Set that it comes from; own sentences, and what is put together from them, by kind and language."""
     group: str
     """Texts of one group are never on both sides of an evaluation."""
 
@@ -46,7 +47,7 @@ def samples(public: Path) -> list[Sample]:
     """
     seen: set[str] = set()
     found = []
-    for sample in [*own(), *_public(public)]:
+    for sample in [*own(), *_composed(), *_public(public)]:
         key = re.sub(r"\W+", "", Folded(sample.text).text)
         if key not in seen:
             seen.add(key)
@@ -60,6 +61,16 @@ def own() -> Iterator[Sample]:
         for row in _lines(OWN / f"{name}.jsonl"):
             language = row["language"] if row["language"] in ("en", "es") else "other"
             yield Sample(row["text"], row["label"], f"own-{name}-{language}", row["group"])
+
+
+def _composed() -> Iterator[Sample]:
+    sides: tuple[list[Part], list[Part]] = ([], [])
+    for name in ("benign", "attacks"):
+        for row in _lines(OWN / f"{name}.jsonl"):
+            sides[row["label"]].append(Part(row["text"], row["language"], row["group"]))
+    for one in composed(*sides):
+        kind = "attacks" if one.label else "benign"
+        yield Sample(one.text, one.label, f"composed-{kind}-{one.language}", one.group)
 
 
 def _public(folder: Path) -> Iterator[Sample]:

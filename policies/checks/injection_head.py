@@ -1,4 +1,4 @@
-"""Prompt injection and jailbreaks by meaning: a head on the sentence vector that retrieval needs anyway.
+"""Prompt injection and jailbreaks by meaning and wording: a head on the vector that retrieval needs, and one on words.
 
 Looks at the text as it is, and at what it says without its disguise. `policies/models/injection/CARD.md` has the
 figures, and what the head does not find.
@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fiel.policies.checks.base import Check, Found
+from fiel.policies.checks.grams import grams
 from fiel.policies.checks.views import MOST_WINDOWS, views, windows
-from fiel.policies.heads import head
+from fiel.policies.heads import chance, head
 from fiel.policies.types import Span
 from fiel.tools import e5
 
@@ -23,7 +24,9 @@ FLOOR = 0.1
 SURE = 0.9
 """From this probability on nobody is asked for a second opinion, and none counts."""
 LEAST_WORDS = 3
-"""A window of fewer words says too little for a vector to tell, and holds no order worth the name."""
+"""A window of fewer words says too little to tell, and holds no order worth the name."""
+WORDING = "injection/grams.npz"
+"""The weights of wordings, fitted together with the head."""
 
 _WORD = re.compile(r"\w{2,}|[^\W\d_a-zA-Z]")
 """A word of two letters or more, or one character of a script that does without spaces."""
@@ -39,17 +42,19 @@ class InjectionHead(Check):
 
     name: ClassVar[str] = "injection_head"
     reason: ClassVar[str] = "injection_likely"
-    heads: ClassVar[tuple[str, ...]] = ("injection",)
+    heads: ClassVar[tuple[str, ...]] = ("injection", WORDING)
     modules: ClassVar[tuple[str, ...]] = (
         "fiel.policies.checks.folding",
         "fiel.policies.checks.views",
+        "fiel.policies.checks.grams",
         "fiel.policies.heads",
         "fiel.tools.e5",
     )
 
     def prepare(self) -> None:
-        """Load head and engine. Raises ModelUnavailable, PolicyError."""
+        """Load head, weights and engine. Raises ModelUnavailable, PolicyError."""
         head("injection")
+        grams(WORDING)
         e5.shared()
 
     def run(self, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
@@ -58,14 +63,21 @@ class InjectionHead(Check):
         return Found(scores, tuple(spans))
 
 
+def readings(text: str) -> list[str]:
+    """The windows that are looked at, the text's own first; all readings get no more of them than one long text."""
+    found = dict.fromkeys(window for view in views(text) for window in windows(view) if _says_something(window))
+    return list(found)[:MOST_WINDOWS]
+
+
 def _probability(text: str) -> float:
-    # The text's own windows come first; all readings together get no more windows than one long text.
-    seen = list(dict.fromkeys(window for view in views(text) for window in windows(view) if _says_something(window)))
+    seen = readings(text)
     if not seen:
         return 0.0
-    rows = np.asarray(e5.shared().encode(seen[:MOST_WINDOWS], True), np.float32)
+    rows = np.asarray(e5.shared().encode(seen, True), np.float32)
     vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    worst = float(head("injection").probabilities(vectors).max())
+    words = grams(WORDING)
+    logits = head("injection").logits(vectors) + np.array([words.logit(window) for window in seen], np.float32)
+    worst = float(chance(logits).max())
     return worst if not worst < FLOOR else 0.0
 
 

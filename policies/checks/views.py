@@ -24,7 +24,7 @@ _LEET = str.maketrans("013457@$€", "oieastase")
 _LEET_WORD = re.compile(r"(?<![\w@$€])(?=[\w@$€]*[a-z])(?=[\w@$€]*[013457@$€])[a-z013457@$€]{3,30}(?![\w@$€])", re.I)
 _CODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{16,2000}={0,2}(?![A-Za-z0-9+/=_-])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}[ ]?){8,1000}(?![0-9A-Za-z])")
-_SPACED = re.compile(r"(?<!\w)\w(?:[ .\-_*|]{1,3}\w(?!\w)){5,400}")
+_SPACED = re.compile(r"(?<!\w)\w(?:[ .\-_*|\\]{1,3}\w(?!\w)){5,400}")
 _HINTS = frozenset(
     "the your you ignore previous instructions system prompt rules reveal password forget show print all las los tus "
     "tu ignora olvida reglas instrucciones muestra dime clave anteriores contraseña muestrame revela".split()
@@ -125,7 +125,7 @@ def _joined(text: str) -> str:
     match = _SPACED.search(text)
     if match is None:
         return ""
-    return _SPACED.sub(lambda m: re.sub(r"(?<=\w)[ .\-_*|](?=\w)", "", m.group()), text)
+    return _SPACED.sub(lambda m: re.sub(r"(?<=\w)[ .\-_*|\\](?=\w)", "", m.group()).replace("\\", " "), text)
 
 
 def _turned(text: str) -> list[str]:
