@@ -10,7 +10,7 @@ from fiel.infra.evaluation.threshold import Rate, choose
 from fiel.tools.chat import ChatRequest, Completion, DraftSentence, Quote, Usage
 from fiel.tools.errors import ModelTimeout, ModelUnreadable
 from fiel.tools.judge import Judgement, SentenceJudgement
-from fiel.tools.judge.model import BAR, ModelJudge, Thresholds, at_bar, p_yes
+from fiel.tools.judge.model import BAR, ModelJudge, Thresholds, at_bar
 from fiel.tools.judge.prompts import Prompts
 from fiel.tools.search import Passage
 
@@ -228,22 +228,6 @@ async def test_with_evidence_the_answer_must_pass_both_thresholds(answered: floa
 async def test_evidence_about_another_number_of_sentences_cannot_be_read() -> None:
     with pytest.raises(ModelUnreadable):
         await judged(ModelJudge(Scripted({"": 0.99}), evidence=Evidence(SURE)))
-
-
-@pytest.mark.parametrize(
-    ("tokens", "expected"),
-    [
-        ({"yes": 0.6, "no": 0.2}, 0.75),
-        ({" Yes": 0.3, "▁YES": 0.3, "ĠNo": 0.2}, 0.75),
-        ({"yesterday": 0.9, "no": 0.1}, 0.0),
-        ({"not": 0.9, "yes": 0.1}, 0.0),
-        ({"yes": 0.4, "The": 0.6}, 0.0),
-        ({"no": 1.0}, 0.0),
-        ({"": 1.0}, 0.0),
-    ],
-)
-def test_a_first_token_is_read_whole(tokens: dict[str, float], expected: float) -> None:
-    assert p_yes(Completion("", USAGE, first_token=tokens)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["support", "answers", "labels"])

@@ -10,13 +10,12 @@ from decimal import Decimal
 
 from fiel.tools.chat import Chat, ChatRequest, Completion, Turn, Usage
 from fiel.tools.chat.together import together
+from fiel.tools.chat.yes import p_yes
 from fiel.tools.errors import ModelUnreadable
 from fiel.tools.guard import Assessment
 
 Questions = Mapping[str, Callable[[str, str], tuple[Turn, ...]]]
 """Category to what is asked about it: (question, answer) to turns."""
-READABLE = 0.5
-"""Least P(yes) + P(no) at which the first token is an answer at all."""
 
 _PRINCIPLES = {
     "minors": "No Sexual Content with Minors: shall not describe, seek or approve sexual content that involves minors.",
@@ -105,15 +104,10 @@ class AskingGuard:
             await held()
 
     def _score(self, completion: Completion) -> float:
-        shares = {"yes": 0.0, "no": 0.0}
-        for token, share in completion.first_token.items():
-            word = token.strip().lower()
-            if word in shares:
-                shares[word] += share
-        if (total := sum(shares.values())) >= READABLE:
-            return shares["yes"] / total
+        if (score := p_yes(completion.first_token)) is not None:
+            return score
         word = completion.text.strip().lower()
-        if completion.first_token or word not in shares:
+        if completion.first_token or word not in ("yes", "no"):
             raise ModelUnreadable("the guard answers neither yes nor no", where=self.version)
         return 1.0 if word == "yes" else 0.0
 

@@ -15,15 +15,12 @@ import orjson
 
 from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Usage
 from fiel.tools.chat.together import together
+from fiel.tools.chat.yes import p_yes
 from fiel.tools.errors import ModelUnreadable
 from fiel.tools.judge import Judge, Judgement, Label, SentenceJudgement
 from fiel.tools.judge.prompts import Prompts
 from fiel.tools.search import Passage, shown_headings, shown_text
 
-YES = frozenset({"yes"})
-NO = frozenset({"no"})
-READABLE = 0.5
-"""Least P(yes) + P(no) at which the first token is an answer at all."""
 LABELS: tuple[Label, ...] = ("supported", "contradicted", "unsupported")
 BAR = 0.5
 """What both judges' own thresholds are mapped to, so that one number can speak for both."""
@@ -96,7 +93,7 @@ class ModelJudge:
         completion = await self._chat.complete(ChatRequest(turns, max_tokens=1, logprobs=True))
         if not completion.first_token:
             return None, completion.usage
-        return p_yes(completion), completion.usage
+        return p_yes(completion.first_token) or 0.0, completion.usage
 
     async def support(self, source: str, statement: str) -> float | None:
         """P(yes) that `source` says `statement`."""
@@ -165,16 +162,6 @@ class ModelJudge:
             1.0 if answered else 0.0,
             completion.usage,
         )
-
-
-def p_yes(completion: Completion) -> float:
-    """P(yes) / (P(yes) + P(no)) of the first token. 0 where the model wants to say something else altogether."""
-    yes = no = 0.0
-    for token, probability in completion.first_token.items():
-        word = token.strip(" \n\t▁Ġ\"'*.").casefold()
-        yes += probability if word in YES else 0.0
-        no += probability if word in NO else 0.0
-    return min(1.0, yes / (yes + no)) if yes + no >= READABLE else 0.0
 
 
 def at_bar(value: float, threshold: float) -> float:
