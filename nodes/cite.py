@@ -8,10 +8,11 @@ from typing import Any
 from fiel.tools.chat import DraftSentence, Quote
 from fiel.tools.search import Passage
 from fiel.tools.text import Span, content, sentences
+from fiel.tools.text.markers import BRACKETS, placed
 
-_BRACKETS = r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]"
-_MARKER = re.compile(rf"\s*{_BRACKETS}")
-_LOOKALIKE = re.compile(_BRACKETS)
+_MARKER = re.compile(rf"\s*{BRACKETS}")
+_LOOKALIKE = re.compile(BRACKETS)
+_SAYS = re.compile(r"\w")
 _LEAST_OVERLAP = 0.5
 """An uncited sentence is attributed to a passage only where half of its content words stand in one sentence of it."""
 
@@ -23,11 +24,11 @@ def cited(text: str, passages: Sequence[Passage], language: str, *, cut: bool) -
     points nowhere gives no quote, and a sentence without a quote will not be supported. `cut` drops the last sentence
     of a text that stopped at its length limit.
     """
-    spans = sentences(_after_stop(text))
-    found = [_sentence(span.of(_after_stop(text)), passages) for span in spans]
+    shown = placed(text)
+    found = [_sentence(span.of(shown), passages) for span in sentences(shown)]
     if cut and len(found) > 1:
         found = found[:-1]
-    return tuple(sentence for sentence in found if sentence.text)
+    return tuple(sentence for sentence in found if _SAYS.search(sentence.text))
 
 
 def rewritten(text: str, citations: Sequence[dict[str, Any]], passages: Sequence[Passage]) -> tuple[DraftSentence, ...]:
@@ -42,7 +43,7 @@ def rewritten(text: str, citations: Sequence[dict[str, Any]], passages: Sequence
                 start, end = citation["start"] - passage["start"], citation["end"] - passage["start"]
                 quotes[number] = Quote(index, start, end)
                 break
-    shown = _after_stop(text)
+    shown = placed(text)
     found = []
     for span in sentences(shown):
         numbers = _numbers(span.of(shown))
@@ -58,11 +59,6 @@ def _numbers(text: str) -> list[int]:
 def unmarked(text: str) -> str:
     """Text of a document whose own `[3]` can be taken for no marker: `(3)`. Quotes stay as they are."""
     return _LOOKALIKE.sub(r"(\1)", text)
-
-
-def _after_stop(text: str) -> str:
-    """Markers that follow the full stop belong to the sentence before it: `… 1912. [1]` becomes `… 1912 [1].`"""
-    return re.sub(r"([.!?])((?:\s*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\])+)", r"\2\1", text.strip())
 
 
 def _sentence(text: str, passages: Sequence[Passage]) -> DraftSentence:

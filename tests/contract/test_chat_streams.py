@@ -75,6 +75,21 @@ def test_markers_behind_a_full_stop_belong_to_its_sentence() -> None:
     assert text[:end].rstrip().endswith("[2]")
 
 
+LED = " ".join(f"[{n + 1}]. {one[: -len(' [1].')]}." for n, one in enumerate(TEXT.split(" [1]. "))) + " [9]. So be it."
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+async def test_a_marker_that_leads_goes_with_its_sentence(data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(LED) - 1), max_size=80)))
+    found = await taken(Streams(), written(pieces_at(LED, cuts)))
+    assert "".join(one.text for one in found) == LED
+    for one in found:
+        assert one.text.startswith("[")
+        assert one.text.rstrip().endswith(".")
+        assert not one.text.rstrip().endswith("].")
+
+
 async def test_a_stretch_out_of_turn_is_lost() -> None:
     streams, begin = Streams(), written(pieces_at(TEXT, range(10, len(TEXT), 10)))
     await streams.stretch(begin, "a", 0)

@@ -94,6 +94,16 @@ async def test_an_answer_grows_window_by_window_and_ends_as_it_would_whole(house
     assert last["messages"][-1].content == whole["answer"]
 
 
+async def test_markers_that_lead_their_sentences_give_the_same_answer_in_windows(house: House) -> None:
+    prepare(house, *FACTS)
+    house.models.written = "\n".join(f"[1]. {fact}" for fact in FACTS)
+    whole = await house.ask("What does the archive keep?", principal=READER)
+    grown = answers(await streamed(house, principal=READER))
+    assert whole["answer"] == " ".join(f"{fact} [{number}]" for number, fact in enumerate(FACTS, start=1))
+    assert grown[-1] == whole["answer"]
+    assert len(grown) >= 3
+
+
 async def test_each_window_is_committed_before_it_is_shown(house: House) -> None:
     prepare(house, *FACTS)
     kept: list[int] = []

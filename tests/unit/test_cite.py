@@ -1,11 +1,15 @@
 """Citations: what a model wrote, and where the quotes stand."""
 
-from hypothesis import given
+import re
+
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiel.nodes.cite import cited, compose
 from fiel.nodes.generate import as_plain
 from fiel.tools.search import Passage
+from fiel.tools.text.markers import BRACKETS, placed
 
 TEXT = "The bridge opened in 1912. It was built by Ana Ruiz. Trains still cross it every day."
 
@@ -28,6 +32,46 @@ def test_a_marker_after_the_full_stop_belongs_to_the_sentence_before_it() -> Non
     found = cited("The bridge opened in 1912. [1] Trains cross it. [1]", [passage()], "en", cut=False)
     assert [len(sentence.quotes) for sentence in found] == [1, 1]
     assert [sentence.text for sentence in found] == ["The bridge opened in 1912.", "Trains cross it."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The bridge opened in 1912 [1]. It was built by Ana Ruiz [2]. Trains cross it [1][3].",
+        "The bridge opened in 1912. [1] It was built by Ana Ruiz.[2] Trains cross it. [1] [3]",
+        "The bridge opened in 1912. [1]. It was built by Ana Ruiz. [2]. Trains cross it. [1, 3].",
+        "[1]. The bridge opened in 1912. [2]. It was built by Ana Ruiz. [1][3]. Trains cross it.",
+        "[1]. The bridge opened in 1912.\n[2]. It was built by Ana Ruiz.\n[1, 3]. Trains cross it.",
+        "[1] The bridge opened in 1912. [2] It was built by Ana Ruiz. [1] [3] Trains cross it.",
+        "[1]: The bridge opened in 1912.[2]: It was built by Ana Ruiz.[1][3]: Trains cross it.",
+    ],
+)
+def test_a_marker_belongs_to_its_sentence_on_whichever_side_a_model_writes_it(text: str) -> None:
+    sources = [passage("The bridge opened."), passage("Built by Ana Ruiz."), passage("Trains cross.")]
+    found = cited(text, sources, "en", cut=False)
+    assert [one.text for one in found] == [
+        "The bridge opened in 1912.", "It was built by Ana Ruiz.", "Trains cross it.",
+    ]  # fmt: skip
+    assert [[quote.passage for quote in one.quotes] for one in found] == [[0], [1], [0, 2]]
+
+
+def test_where_markers_lead_one_at_the_end_belongs_to_the_last_sentence() -> None:
+    found = cited("[1]. The bridge opened. [2]. Trains cross it. [1]", [passage(), passage()], "en", cut=False)
+    assert [[quote.passage for quote in one.quotes] for one in found] == [[0], [1, 0]]
+
+
+def test_a_marker_alone_is_no_sentence() -> None:
+    assert cited("[1].", [passage()], "en", cut=False) == ()
+    assert cited("[1]. [2].", [passage()], "en", cut=False) == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet='aB .!?[]12,\n"', max_size=120))
+def test_no_marker_is_lost_and_no_word_is_moved(text: str) -> None:
+    """Whichever side markers stand on, and whatever is between them."""
+    shown = placed(text)
+    assert re.findall(r"\w+", shown) == re.findall(r"\w+", text)
+    assert re.findall(BRACKETS, shown) == re.findall(BRACKETS, text)
 
 
 def test_a_marker_that_points_nowhere_gives_no_quote() -> None:

@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 from fiel.tools.chat import Completion, Stretch
 from fiel.tools.errors import ModelBusy, ModelUnavailable, StreamLost
+from fiel.tools.text.markers import behind, leads, next_led
 from fiel.tools.text.sentences import split
 
 AHEAD = 240
@@ -26,7 +27,6 @@ MOST = 256
 Pieces = AsyncGenerator[str | Completion, None]
 """Pieces of an answer's text as they come, then the whole answer."""
 
-_MARKERS = re.compile(r"(?:\s*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\])+\s*")
 _WORD = re.compile(r"\w+")
 
 
@@ -39,14 +39,11 @@ def end_of(text: str, start: int) -> int:
     if len(words) <= WORDS:
         return start
     last = min(last, words[-WORDS - 1])
-    ends = [start + _begins(text[start:], span.start) for span in split(text[start:])[1:]]
+    if leads(text):
+        ends = next_led(text, start)
+    else:
+        ends = [behind(text, start + span.start) for span in split(text[start:])[1:]]
     return max((end for end in ends if end <= last), default=start)
-
-
-def _begins(text: str, start: int) -> int:
-    """Where a sentence begins: markers in front of it belong to the one before."""
-    markers = _MARKERS.match(text, start)
-    return markers.end() if markers else start
 
 
 class _Answer:
