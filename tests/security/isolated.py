@@ -29,6 +29,16 @@ class Things:
         return text
 
 
+OF_EACH = frozenset(("date", "x-request-id"))
+"""Headers that differ from answer to answer, whatever was asked."""
+
+
+def told(answer: httpx.Response, things: Things) -> tuple[int, dict[str, str], str]:
+    """All that an answer tells, without the names that were asked for."""
+    headers = {name: things.hide(value) for name, value in answer.headers.items() if name not in OF_EACH}
+    return answer.status_code, headers, things.hide(answer.text)
+
+
 Call = Callable[[httpx.AsyncClient, Things], Awaitable[httpx.Response]]
 
 

@@ -48,6 +48,7 @@ from tests.security.isolated import (
     TENANT,
     Call,
     Things,
+    told,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -153,7 +154,7 @@ async def _probe(attacker: User, victim: User, call: Call) -> None:
     ghost = Things()
     nothing = await call(attacker.web, ghost)
     assert victim.mark not in answer.text
-    assert (answer.status_code, victim.things.hide(answer.text)) == (nothing.status_code, ghost.hide(nothing.text))
+    assert told(answer, victim.things) == told(nothing, ghost)
 
 
 async def probe_taking(attacker: User, victim: User, calls: tuple[Call, Call]) -> None:
