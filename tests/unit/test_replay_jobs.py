@@ -90,6 +90,7 @@ def test_what_a_process_is_told_is_what_was_asked() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # four commands, five processes that load models
 def test_the_command_replays_in_processes_of_its_own(tmp_path: Path) -> None:
     home = {name: value for name, value in os.environ.items() if not name.startswith("FIEL_")}
     home |= {"FIEL_HOME": str(tmp_path / "home")}
