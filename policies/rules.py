@@ -85,8 +85,12 @@ def _readable(found: object, parts: Sequence[str]) -> Found:
     for score in found.scores:
         if not isinstance(score, float) or not math.isfinite(score) or not 0.0 <= score <= 1.0:
             raise ValueError("a score must be a number from 0 to 1")
+    if not isinstance(found.reason, str):
+        raise ValueError("a reason must be a code")
     for span in found.spans:
-        if not isinstance(span, Span) or not 0 <= span.part < len(parts):
+        if not isinstance(span, Span) or not isinstance(span.kind, str):
+            raise ValueError("a span must be one and say what it is")
+        if not 0 <= span.part < len(parts):
             raise ValueError("a span must name one of the parts")
         if not 0 <= span.start < span.end <= len(parts[span.part]):
             raise ValueError("a span must lie within its part")
@@ -141,7 +145,10 @@ class Work:
             found = rule.check.run(self.parts, self.facts)
             ms = _since(started)
             verdict = rule.failed(ms) if ms > rule.limit * 1000 else rule.verdict(found, self.parts, ms)
-        except (Exception, SystemExit):  # the same edge; a check that would end the process does not
+        except KeyboardInterrupt:  # it comes from the keyboard, not from the check
+            raise
+        except BaseException:
+            # The same edge. A check is no coroutine, so a cancellation that comes out of it is of its own making.
             verdict = rule.failed(_since(started))
         self._note(index, verdict)
 

@@ -35,11 +35,33 @@ def exits(*_: object) -> Found:
     raise SystemExit(1)
 
 
+def killed(error: BaseException) -> Callable[..., Found]:
+    """What a check does that ends otherwise than by an ordinary error."""
+
+    def run(*_: object) -> Found:
+        raise error
+
+    return run
+
+
 ANSWERS: dict[str, Callable[..., Any]] = {
     "raises": raises,
     "recursion": lambda *_: (_ for _ in ()).throw(RecursionError()),
     "memory": lambda *_: (_ for _ in ()).throw(MemoryError()),
+    "exit": exits,
+    "cancelled": killed(asyncio.CancelledError()),
+    "generator exit": killed(GeneratorExit()),
+    "no exception": killed(BaseException()),
     "none": lambda *_: None,
+    "empty": lambda *_: (),
+    "text score": lambda *_: Found("0"),  # type: ignore[arg-type]
+    "infinite": lambda *_: Found((float("inf"),)),
+    "no reason": lambda *_: Found((1.0,), reason=None),  # type: ignore[arg-type]
+    "no spans": lambda *_: Found((1.0,), None),  # type: ignore[arg-type]
+    "span before": lambda *_: Found((1.0,), (Span(0, -1, 1, "x"),)),
+    "span backwards": lambda *_: Found((1.0,), (Span(0, 2, 1, "x"),)),
+    "span without a kind": lambda *_: Found((1.0,), (Span(0, 0, 1, None),)),  # type: ignore[arg-type]
+    "span of text": lambda *_: Found((1.0,), (Span(0, "0", "1", "x"),)),  # type: ignore[arg-type]
     "true": lambda *_: True,
     "text": lambda *_: "safe",
     "no score": lambda *_: Found(()),
@@ -84,12 +106,16 @@ def policies(request: pytest.FixtureRequest) -> Loaded:
 async def test_a_check_that_fails_blocks(
     policies: Any, monkeypatch: pytest.MonkeyPatch, name: str, answer: str
 ) -> None:
+    """Every check that is registered, in every stage."""
     bundle = policies.bundle("every")
     monkeypatch.setattr(CHECKS[name], "run", lambda self, parts, facts: ANSWERS[answer]())
-    decision = await policies.check(bundle, "output", ["a fine text"], FINE)
-    assert (decision.action, decision.reason) == ("block", "check_failed")
     at = list(CHECKS).index(name)
-    assert [v.action for v in decision.verdicts] == ["allow"] * at + ["block"] + ["not_run"] * (len(CHECKS) - at - 1)
+    for stage in STAGES:
+        decision = await policies.check(bundle, stage, ["a fine text"], FINE)
+        assert (decision.action, decision.reason) == ("block", "check_failed")
+        assert [v.action for v in decision.verdicts] == ["allow"] * at + ["block"] + ["not_run"] * (
+            len(CHECKS) - at - 1
+        )
 
 
 @pytest.mark.parametrize("name", CHECKS)
