@@ -103,7 +103,13 @@ async def serving(
 async def running(app: Any) -> AsyncIterator[str]:
     """Address of an application that uvicorn serves on loopback, in this event loop."""
     config = uvicorn.Config(
-        app, log_config=None, lifespan="auto", http=Connection, ws="websockets-sansio", timeout_graceful_shutdown=2
+        app,
+        log_config=None,
+        lifespan="auto",
+        http=Connection,
+        ws="websockets-sansio",
+        timeout_keep_alive=75,  # as `fiel serve`; 5 seconds, which clients have too, end connections under requests
+        timeout_graceful_shutdown=2,
     )
     with socket.socket(proto=socket.IPPROTO_TCP) as bound:  # without it asyncio leaves Nagle on: 40 ms an answer
         bound.bind(("127.0.0.1", 0))

@@ -22,6 +22,7 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import START, StateGraph
 
 from fiel.infra.api.app import create
+from fiel.infra.api.connection import Connection
 from fiel.infra.api.opening import service_of
 from fiel.infra.api.service import Service
 from fiel.infra.compose import cipher
@@ -94,7 +95,14 @@ async def main(kind: str, asked: dict[str, Any]) -> None:
     with socket.socket(proto=socket.IPPROTO_TCP) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", asked.get("port", 0)))
-        config = uvicorn.Config(create(settings, opening), log_config=None, timeout_graceful_shutdown=5)
+        # As `fiel serve` has it: 5 seconds, which clients have too, would end connections under their requests.
+        config = uvicorn.Config(
+            create(settings, opening),
+            log_config=None,
+            http=Connection,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([bound]))
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
