@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.policies.bundle import parse_bundle
-from fiel.tools.principal import Principal
+from fiel.tools.principal import ROLES, Principal, Role
 from tests.graph.conftest import House
 from tests.graph.test_windows import FACTS, prepare
 
@@ -70,6 +70,21 @@ async def test_values_come_back_only_for_whom_the_bundle_names(replacing: House)
     assert "restored" not in kept["placeholders"]
     asked = "\n".join(turn.content for one in replacing.models.asked for turn in one.turns)
     assert "ida@example.org hold the keys" not in asked
+
+
+@pytest.mark.parametrize("release", ["whole", "window"])
+@pytest.mark.parametrize("role", ROLES)
+async def test_no_caller_without_the_right_sees_a_value(replacing: House, role: Role, release: str) -> None:
+    """Every role there is."""
+    who = Principal("default", "max", frozenset(), frozenset({role}))
+    state = await replacing.graph.ainvoke(
+        {"messages": [HumanMessage("Does ida@example.org hold the keys?")]},
+        replacing.config(thread="t", principal=who),
+        context=Options(release=release),
+    )
+    assert state["outcome"] == "answered"
+    seen = json.dumps({**state, "passages": []}, default=str)
+    assert ("example.org" in seen) == (role == "curator" and release == "whole")
 
 
 async def test_a_conversation_with_values_goes_on_with_placeholders(replacing: House) -> None:

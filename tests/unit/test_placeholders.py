@@ -13,6 +13,7 @@ from fiel.policies.placeholders import FACT, Names, restored
 from fiel.policies.plain import decide
 from fiel.policies.types import Decision
 from fiel.tools.errors import PolicyError
+from fiel.tools.principal import ROLES
 
 HOUSE = parse_bundle(
     """
@@ -136,6 +137,18 @@ def test_a_bundle_that_extends_another_puts_no_more_back() -> None:
     assert parse_bundle(own, base=redacting).restores({"curator"})
     stricter = parse_bundle("name: more\nextends: base\nchecks: [{check: pii, stages: {input: block}}]", base=replacing)
     assert stricter.restore == ()
+
+
+SOME = st.sets(st.sampled_from(ROLES))
+
+
+@settings(max_examples=50, deadline=None)
+@given(named=SOME, held=SOME)
+def test_values_go_back_to_a_caller_with_a_role_that_the_bundle_names_and_to_nobody_else(
+    named: set[str], held: set[str]
+) -> None:
+    bundle = parse_bundle(f"{BASE % 'replace'}\nrestore: [{', '.join(sorted(named))}]")
+    assert bundle.restores(held) == bool(named & held)
 
 
 def test_what_is_put_back_is_part_of_the_version() -> None:
