@@ -52,6 +52,8 @@ def locked(folder: Path) -> StateGraph[Any]:
                 for number in range(5):
                     write({"node": name, "tick": number})
                     await asyncio.sleep(state.get("seconds", 0) / 15)
+                # What a node says is written beside it, soon: a kill between its end and that loses what it said last.
+                await asyncio.sleep(state.get("seconds", 0) / 4)
             finally:
                 os.close(handle)
             return {"done": [name]}
