@@ -75,7 +75,7 @@ class Engine:
         self.works: dict[UUID, Work] = {}
         self.bell = Bell(database, self._rung, lambda: self.journal.doubt(self.feeds.values()))
         self.lease = Lease(database.url, seconds=self.bounds.lease, lost=self._lost)
-        self.journal = Journal(database, sealer, self.bell, lambda: self.lease.worker)
+        self.journal = Journal(database, sealer, self.bell)
         self.reader = Reader(database, sealer, self.bell, self.feeds, self._going)
         self.host = host
         self._worker = Worker(self, host)

@@ -50,8 +50,12 @@ class Event:
 class Feed:
     """The events of one run while this process works on it."""
 
-    def __init__(self, run_id: UUID, principal: Principal, last: int, protocol: Protocol | None = None) -> None:
+    def __init__(
+        self, run_id: UUID, principal: Principal, last: int, worker: int, protocol: Protocol | None = None
+    ) -> None:
         self.run_id = run_id
+        self.worker = worker
+        """Under which lease the run is claimed: what is said after another has taken it up is not written."""
         self.protocol = protocol
         """How a run of the newer transport tells of itself."""
         self.place = place(principal, run_id)
@@ -89,11 +93,10 @@ class Feed:
 class Journal:
     """Writes what the runs of this process say."""
 
-    def __init__(self, database: Database, sealer: Sealer, bell: Bell, worker: Callable[[], int | None]) -> None:
+    def __init__(self, database: Database, sealer: Sealer, bell: Bell) -> None:
         self._database = database
         self._sealer = sealer
         self._bell = bell
-        self._worker = worker
         self._sql = load(__package__, "events.sql")
         self._queue: deque[tuple[Feed, Event]] = deque()
         self._more = asyncio.Event()
@@ -119,6 +122,8 @@ class Journal:
 
     async def flushed(self, feed: Feed) -> None:
         """Until all of it is written."""
+        if feed.written == feed.last:
+            return
         async with self._bell.watching(feed.run_id) as watch:
             while feed.written < feed.last:
                 await watch.wait()
@@ -157,7 +162,7 @@ class Journal:
             "seqs": [event.seq for _, event in group],
             "events": [event.event for _, event in group],
             "data": [self._sealer.seal("event", feed.place, event.data) for feed, event in group],
-            "worker": self._worker() or 0,
+            "workers": [feed.worker for feed, _ in group],
             "told": payloads({feed.run_id for feed, _ in group}),
         }
         try:

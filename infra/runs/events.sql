@@ -6,9 +6,9 @@ WITH quick AS (
 ), written AS (
     INSERT INTO fiel.run_events (run_id, seq, tenant, owner, event, data)
     SELECT c.run_id, e.seq, c.tenant, c.owner, e.event, e.data
-      FROM unnest(%(runs)s::uuid[], %(seqs)s::int8[], %(events)s::text[], %(data)s::bytea[])
-           AS e (run_id, seq, event, data)
-      JOIN fiel.run_claims c ON c.run_id = e.run_id AND c.worker = %(worker)s
+      FROM unnest(%(runs)s::uuid[], %(seqs)s::int8[], %(events)s::text[], %(data)s::bytea[], %(workers)s::int8[])
+           AS e (run_id, seq, event, data, worker)
+      JOIN fiel.run_claims c ON c.run_id = e.run_id AND c.worker = e.worker
         ON CONFLICT DO NOTHING
 )
 SELECT pg_notify('fiel_runs', told) FROM quick, unnest(%(told)s::text[]) AS told

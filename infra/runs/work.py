@@ -86,7 +86,7 @@ class Worker:
 
     async def _worked(self, work: Work) -> Outcome | None:
         run = work.run
-        feed = work.feed = await self._feed(run)
+        feed = work.feed = await self._feed(run, work.worker)
         try:
             work.graph = asyncio.get_running_loop().create_task(self._graph(run, feed))
             if work.why is not None:
@@ -104,14 +104,14 @@ class Worker:
         )
         return await self._ended(work, feed, ending, Outcome("success", end.output))
 
-    async def _feed(self, run: Run) -> Feed | None:
+    async def _feed(self, run: Run, worker: int) -> Feed | None:
         if not run.spec.recorded:
             return None
         last = 0
         if run.attempt > 1:
             last = await self._patiently(run, lambda: self._engine.reader.last(run.principal, run.run_id))
         protocol = Protocol(run.spec.graph_id) if speaks(run.spec) else None
-        feed = self._engine.feeds[run.run_id] = Feed(run.run_id, run.principal, last, protocol)
+        feed = self._engine.feeds[run.run_id] = Feed(run.run_id, run.principal, last, worker, protocol)
         return feed
 
     # The graph

@@ -71,6 +71,32 @@ async def test_a_stream_goes_on_in_another_process(client: MakeClient, server: S
     assert joined["done"] == ["first", "work"]
 
 
+async def test_no_event_is_lost_while_a_heartbeat_is_late(
+    client: MakeClient, server: Server, other: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, token, engine = await client(), await server.token("ann"), server.service.engine
+    thread = (await ann.threads.create())["thread_id"]
+    run = await ann.runs.create(thread, "slow", input=TICKS, stream_mode="custom")
+
+    def said() -> int:
+        feed = engine.feeds.get(UUID(run["run_id"]))
+        return feed.written if feed is not None else 0
+
+    async def beyond(number: int) -> bool:
+        return said() > number
+
+    await until(lambda: beyond(3))
+    with monkeypatch.context() as late:
+        late.setattr(type(engine.lease), "worker", property(lambda _: None))  # nothing may be claimed meanwhile
+        before = said()
+        await until(lambda: beyond(before + 5))
+    await ann.runs.join(thread, run["run_id"])
+    async with get_client(url=other.url, headers={"Authorization": f"Bearer {token}"}) as elsewhere:
+        parts = [part async for part in elsewhere.runs.join_stream(thread, run["run_id"], last_event_id="-1")]
+    assert [int(part.id or 0) for part in parts] == list(range(1, 32))
+    assert [part.data["tick"] for part in parts if part.event == "custom"] == list(range(30))
+
+
 async def test_a_run_is_cancelled_from_another_process(client: MakeClient, server: Server, other: Server) -> None:
     ann, token = await client(), await server.token("ann")
     thread = (await ann.threads.create())["thread_id"]
