@@ -126,13 +126,18 @@ class Bell:
                 self.here(run_id)
             while True:
                 async for note in connection.notifies(timeout=30.0):
-                    for text in note.payload.split(","):
-                        self._heard(UUID(text))
+                    self._heard(note.payload)
                 await connection.execute("SELECT 1")
 
-    def _heard(self, run_id: UUID) -> None:
-        self.here(run_id)
-        self._on_ring(run_id)
+    def _heard(self, payload: str) -> None:
+        for text in payload.split(","):
+            try:
+                run_id = UUID(text)
+            except ValueError:
+                _LOG.warning("a ring that names no run is not heard")
+                continue
+            self.here(run_id)
+            self._on_ring(run_id)
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

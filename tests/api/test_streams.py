@@ -62,12 +62,17 @@ async def test_a_stream_goes_on_in_another_process(client: MakeClient, server: S
         if len(seen) == 10:
             break
     run = (await ann.runs.list(thread))[0]["run_id"]
+    async with server.service.database.system() as connection:
+        await connection.execute("SELECT pg_notify('fiel_runs', 'no run,')")  # whoever listens goes on listening
     async with get_client(url=other.url, headers={"Authorization": f"Bearer {token}"}) as elsewhere:
         rest = [part async for part in elsewhere.runs.join_stream(thread, run, last_event_id=seen[-1].id)]
         joined: Any = await elsewhere.runs.join(thread, run)
     ids = [int(part.id or 0) for part in [*seen, *rest]]
     assert ids == list(range(1, 32))
     assert [part.data["tick"] for part in [*seen, *rest] if part.event == "custom"] == list(range(30))
+    bells = [one.service.engine.bell for one in (server, other)]
+    assert not any(task.done() for bell in bells for task in bell._tasks)
+    assert all(bell._tasks for bell in bells), "each listens still"
     assert joined["done"] == ["first", "work"]
 
 
