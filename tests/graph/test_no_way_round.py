@@ -156,6 +156,9 @@ async def test_editing_forges_no_answer(
 ) -> None:
     config = house.config(principal=principal)
     await _interrupted(house, before, config)
+    values = (await house.graph.aget_state(config)).values
+    # Who writes into every channel what stood there already has edited nothing.
+    edited = any(values.get(name) != FORGED[name] for name in channels)
     await house.graph.aupdate_state(config, {name: FORGED[name] for name in channels}, as_node=as_node)
     run = uuid.uuid4()
     state = await house.graph.ainvoke(None, {**config, "run_id": run}, context=Options())
@@ -163,7 +166,7 @@ async def test_editing_forges_no_answer(
         message for message in state["messages"]
         if isinstance(message, AIMessage) and message.response_metadata.get("outcome") == "answered"
     ]  # fmt: skip
-    if principal is READER:
+    if principal is READER and edited:
         # Nothing that an ordinary caller edits is ever released.
         assert released == []
     # A hop that ended the run has spoken for itself. Where the edit stood for the end, no hop ran: what was written
@@ -179,7 +182,7 @@ async def test_editing_forges_no_answer(
     assert (answer["outcome"] == "answered") == answer["judgement"]["supported"] == bool(released)
     for message in released:
         assert message.content == f"{DRAFT} [1]"
-        assert message.response_metadata["reason"] == "edited"
+        assert message.response_metadata["reason"] == ("edited" if edited else "ok")
 
 
 @quick
