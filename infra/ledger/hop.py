@@ -1,16 +1,38 @@
 """What LangGraph gives a hop and takes from it, as the recorder needs it."""
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import NodeError
 
 from fiel.infra.ledger.run import Run, Where
 from fiel.tools.errors import UsageError
+from fiel.tools.record import Hop, Node
 
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
+Call = Callable[[Hop, Node, Any, Any, RunnableConfig, Mapping[str, Any]], Coroutine[Any, Any, Any]]
+"""`(hop, node, state, runtime, config, more)`: one hop; `more` is what only some nodes take."""
+
+
+def worn(hop: Hop, node: Node, call: Call) -> Node:
+    """`node` as LangGraph is to call it: with the arguments that it has, and through `call`."""
+    if "error" in inspect.signature(node).parameters:
+
+        async def handler(state: Any, runtime: Any, config: RunnableConfig, error: NodeError) -> Any:
+            return await call(hop, node, state, runtime, config, {"error": error})
+
+        handler.__name__ = hop.name
+        return handler
+
+    async def plain(state: Any, runtime: Any, config: RunnableConfig) -> Any:
+        return await call(hop, node, state, runtime, config, {})
+
+    plain.__name__ = hop.name
+    return plain
 
 
 def run_versions(own: Mapping[str, str], facts: Mapping[str, Any]) -> Mapping[str, str]:

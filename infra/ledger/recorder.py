@@ -5,7 +5,6 @@ checkpointer that saves each step, every hop's are, so that a resumed run has it
 """
 
 import asyncio
-import inspect
 import logging
 import time
 from collections import OrderedDict
@@ -15,12 +14,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphBubbleUp, NodeError
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph.message import add_messages
 from opentelemetry import context as otel
 from opentelemetry.trace import get_current_span, set_span_in_context
 
-from fiel.infra.ledger.hop import identify, options_of, run_versions, saves_steps, update_of, where_of
+from fiel.infra.ledger.hop import identify, options_of, run_versions, saves_steps, update_of, where_of, worn
 from fiel.infra.ledger.keys import Cipher
 from fiel.infra.ledger.live import Live
 from fiel.infra.ledger.past import Past
@@ -89,27 +88,13 @@ class LedgerRecorder:
     # The port
 
     def wear(self, hop: Hop, node: Node) -> Node:
-        if "error" in inspect.signature(node).parameters:
-
-            async def handler(state: Any, runtime: Any, config: RunnableConfig, error: NodeError) -> Any:
-                return await self._call(hop, node, state, runtime, config, {"error": error})
-
-            handler.__name__ = hop.name
-            return handler
-
-        async def worn(state: Any, runtime: Any, config: RunnableConfig) -> Any:
-            return await self._call(hop, node, state, runtime, config, {})
-
-        worn.__name__ = hop.name
-        return worn
+        return worn(hop, node, self._call)
 
     async def history(self, run: str) -> Sequence[Entry]:
         live = self._live.runs.get(run)
         if live is None:
             return await self._past.history(run)
-        step = CURRENT.get()
-        own = (step.provisional(),) if step is not None and step.run is live else ()
-        return [*live.past, *live.entries, *own]
+        return live.history
 
     def run_of(self, runtime: Any, config: Any) -> str:
         info = getattr(runtime, "execution_info", None)

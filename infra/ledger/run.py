@@ -156,6 +156,13 @@ class Run:
         return [Entry(*facts) for facts in self._facts]
 
     @property
+    def history(self) -> list[Entry]:
+        """What the runs before and this one have recorded, with the hop that the present task is in as far as it is."""
+        step = CURRENT.get()
+        own = (step.provisional(),) if step is not None and step.run is self else ()
+        return [*self.past, *self.entries, *own]
+
+    @property
     def was_flushed(self) -> bool:
         """Whether the store may know something of this run."""
         return self._flushed

@@ -6,7 +6,6 @@ another order than then; they are compared one by one, and what they fold into a
 record does not have stops as if it were interrupted, so the line of runs that a run resumes is replayed part by part.
 """
 
-import inspect
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -17,14 +16,14 @@ from langchain_core.messages import messages_from_dict
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.errors import GraphBubbleUp, GraphInterrupt, NodeError
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.graph.message import add_messages
 
 from fiel.graphs.answer.options import Options
 from fiel.infra.callers import KEY
 from fiel.infra.ledger import effects
 from fiel.infra.ledger.chain import Unfolded
-from fiel.infra.ledger.hop import update_of, where_of
+from fiel.infra.ledger.hop import update_of, where_of, worn
 from fiel.infra.ledger.run import CURRENT, Step, Where
 from fiel.infra.replay.beside import CUT, Beside
 from fiel.infra.replay.graphs import Graph, Ported, Reducer, reducers_of
@@ -49,27 +48,17 @@ class PlayRecorder:
     """`fiel.tools.record.Recorder` of the replay that the task is in."""
 
     def wear(self, hop: Hop, node: Node) -> Node:
-        if "error" in inspect.signature(node).parameters:
-
-            async def handler(state: Any, runtime: Any, config: RunnableConfig, error: NodeError) -> Any:
-                return await PLAY.get().call(hop, node, state, runtime, config, {"error": error})
-
-            handler.__name__ = hop.name
-            return handler
-
-        async def worn(state: Any, runtime: Any, config: RunnableConfig) -> Any:
-            return await PLAY.get().call(hop, node, state, runtime, config, {})
-
-        worn.__name__ = hop.name
-        return worn
+        return worn(hop, node, _played)
 
     async def history(self, run: str) -> Sequence[Entry]:
-        live, step = PLAY.get().part.run, CURRENT.get()
-        own = (step.provisional(),) if step is not None and step.run is live else ()
-        return [*live.past, *live.entries, *own]
+        return PLAY.get().part.run.history
 
     def run_of(self, runtime: Any, config: Any) -> str:
         return PLAY.get().part.run.row.run
+
+
+async def _played(*hop: Any) -> Any:
+    return await PLAY.get().call(*hop)
 
 
 class Made(NamedTuple):

@@ -99,9 +99,7 @@ class RehearsalRecorder:
         return worn
 
     async def history(self, run: str) -> Sequence[Entry]:
-        live, step = HERE.get().run, CURRENT.get()
-        own = (step.provisional(),) if step is not None and step.run is live else ()
-        return [*live.past, *live.entries, *own]
+        return HERE.get().run.history
 
     def run_of(self, runtime: Any, config: Any) -> str:
         return HERE.get().name

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from fiel.infra.ledger.effects.record import passages_digest, recorded, spent
+from fiel.infra.ledger.effects.record import Recorded, passages_digest, recorded, spent
 from fiel.infra.ledger.encode import encode
 from fiel.infra.ledger.run import CURRENT, Step
 from fiel.infra.telemetry.span import HopSpan
@@ -15,15 +15,8 @@ from fiel.tools.chat import Chat, ChatRequest, Completion, Stretch, Usage
 T = TypeVar("T")
 
 
-class RecordedChat:
+class RecordedChat(Recorded[Chat]):
     """`Chat`; a model that writes gets a span of its own, with tokens and cost and without text."""
-
-    def __init__(self, port: Chat) -> None:
-        self._port = port
-
-    @property
-    def version(self) -> str:
-        return self._port.version
 
     @property
     def writes(self) -> bool:

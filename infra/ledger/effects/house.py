@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from fiel.infra.ledger.effects.record import asker, floats, recorded
+from fiel.infra.ledger.effects.record import Recorded, asker, floats, recorded
 from fiel.infra.ledger.encode import digest, encode
 from fiel.policies.types import Bundle, Decision, Policies, Stage, Verdict
 from fiel.tools.principal import Principal
@@ -11,15 +11,8 @@ from fiel.tools.review import Case, Reviews, Ruling
 from fiel.tools.search import CollectionInfo, Passage, Search, SearchRequest
 
 
-class RecordedSearch:
+class RecordedSearch(Recorded[Search]):
     """`Search`. Who asked is part of the request."""
-
-    def __init__(self, port: Search) -> None:
-        self._port = port
-
-    @property
-    def version(self) -> str:
-        return self._port.version
 
     async def collection(self, principal: Principal, name: str) -> CollectionInfo:
         asked = {"principal": asker(principal), "collection": name}

@@ -3,7 +3,7 @@
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from fiel.infra.ledger.effects.record import floats, passages_digest, recorded, spent
+from fiel.infra.ledger.effects.record import Recorded, floats, passages_digest, recorded, spent
 from fiel.infra.ledger.encode import encode
 from fiel.tools.chat import DraftSentence
 from fiel.tools.embed import Embedder, Vector
@@ -14,15 +14,8 @@ from fiel.tools.rerank import Ranking, Reranker
 from fiel.tools.search import Passage
 
 
-class RecordedEmbedder:
+class RecordedEmbedder(Recorded[Embedder]):
     """`Embedder`; a vector is kept as its 32-bit floats, little endian."""
-
-    def __init__(self, port: Embedder) -> None:
-        self._port = port
-
-    @property
-    def version(self) -> str:
-        return self._port.version
 
     @property
     def dimensions(self) -> int:
@@ -41,15 +34,8 @@ def _vectors(vectors: Sequence[Vector]) -> bytes:
     return b"".join(floats(vector) for vector in vectors)
 
 
-class RecordedReranker:
+class RecordedReranker(Recorded[Reranker]):
     """`Reranker`."""
-
-    def __init__(self, port: Reranker) -> None:
-        self._port = port
-
-    @property
-    def version(self) -> str:
-        return self._port.version
 
     def threshold(self, language: str) -> float:
         return self._port.threshold(language)
@@ -76,15 +62,8 @@ def _ranking(ranking: Ranking) -> bytes:
     return encode({"order": ranking.order, "scores": scores, "relevance": repr(float(ranking.relevance))})
 
 
-class RecordedJudge:
+class RecordedJudge(Recorded[Judge]):
     """`Judge`."""
-
-    def __init__(self, port: Judge) -> None:
-        self._port = port
-
-    @property
-    def version(self) -> str:
-        return self._port.version
 
     def threshold(self, language: str) -> float:
         return self._port.threshold(language)
@@ -119,15 +98,8 @@ def _judgement(judgement: Judgement) -> bytes:
     )
 
 
-class RecordedGuard:
+class RecordedGuard(Recorded[Guard]):
     """`Guard`."""
-
-    def __init__(self, port: Guard) -> None:
-        self._port = port
-
-    @property
-    def version(self) -> str:
-        return self._port.version
 
     @property
     def reads_answers(self) -> bool:
@@ -138,15 +110,8 @@ class RecordedGuard:
         return await _assessed("guard", asked, self._port.assess(question, answer))
 
 
-class RecordedSecond:
+class RecordedSecond(Recorded[Second]):
     """`Second`. Its version stands among those of the run, and only who has one is asked."""
-
-    def __init__(self, port: Second) -> None:
-        self._port = port
-
-    @property
-    def version(self) -> str:
-        return self._port.version
 
     async def opinion(self, text: str) -> Assessment:
         return await _assessed("second", {"model": self.version, "text": text}, self._port.opinion(text))

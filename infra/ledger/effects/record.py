@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,25 @@ from fiel.tools.principal import Principal
 from fiel.tools.search import Passage
 
 T = TypeVar("T")
+
+
+class _Versioned(Protocol):
+    @property
+    def version(self) -> str: ...
+
+
+P = TypeVar("P", bound=_Versioned)
+
+
+class Recorded(Generic[P]):
+    """A port in place of the one that it asks, with its version."""
+
+    def __init__(self, port: P) -> None:
+        self._port = port
+
+    @property
+    def version(self) -> str:
+        return self._port.version
 
 
 class Source(Protocol):
