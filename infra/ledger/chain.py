@@ -60,16 +60,19 @@ START = Point(-1, {}, {})
 class Space:
     """The state of one graph, or of one subgraph, as its hops leave it."""
 
-    __slots__ = ("point",)
+    __slots__ = ("_expected", "point")
 
     def __init__(self, point: Point = START) -> None:
         self.point = point
+        self._expected = point.known
+        """What hops of the step must be given, also where one of them was given something else."""
 
     def begin(self, step: int) -> Mapping[str, str]:
         """The digests that a hop of `step` must be given."""
         if step != self.point.step:
             self.point = Point(step, self.point.left, {})
-        return self.point.known
+            self._expected = self.point.known
+        return self._expected
 
     def resync(self, reads: Mapping[str, str]) -> None:
         """Go on from what was given, whatever was left."""

@@ -14,6 +14,7 @@ from fiel.tools.record import Hop, Node
 
 _CHECKPOINTER = "__pregel_checkpointer"
 _DURABILITY = "__pregel_durability"
+_RESUMING = "__pregel_resuming"
 Call = Callable[[Hop, Node, Any, Any, RunnableConfig, Mapping[str, Any]], Coroutine[Any, Any, Any]]
 """`(hop, node, state, runtime, config, more)`: one hop; `more` is what only some nodes take."""
 
@@ -59,6 +60,11 @@ def saves_steps(config: RunnableConfig) -> bool:
     """Whether a checkpointer saves the state after each step."""
     inner = config.get("configurable") or {}
     return bool(inner.get(_CHECKPOINTER)) and inner.get(_DURABILITY) != "exit"
+
+
+def resumes(config: RunnableConfig) -> bool:
+    """Whether the run goes on where another stopped, and not with what the caller gives."""
+    return bool((config.get("configurable") or {}).get(_RESUMING))
 
 
 def identify(run: Run, channels: Iterable[str], update: Mapping[str, Any]) -> None:

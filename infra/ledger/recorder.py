@@ -19,7 +19,7 @@ from langgraph.graph.message import add_messages
 from opentelemetry import context as otel
 from opentelemetry.trace import get_current_span, set_span_in_context
 
-from fiel.infra.ledger.hop import identify, options_of, run_versions, saves_steps, update_of, where_of, worn
+from fiel.infra.ledger.hop import identify, options_of, resumes, run_versions, saves_steps, update_of, where_of, worn
 from fiel.infra.ledger.keys import Cipher
 from fiel.infra.ledger.live import Live
 from fiel.infra.ledger.past import Past
@@ -178,6 +178,8 @@ class LedgerRecorder:
         self._shown.end(step, update)
         if outcome is None and hop.terminal and "answer" in update:
             return await self._release(step, result, update, ends=False)
+        if outcome is None and run.over:  # inside this hop, a subgraph, another one has ended the run
+            return await self._release(step, result, update, ends=True)
         if outcome is None:
             if saves_steps(config):
                 await self._save(run)
@@ -187,8 +189,9 @@ class LedgerRecorder:
     async def _release(self, step: Step, result: Any, update: Mapping[str, Any], *, ends: bool) -> Any:
         """The run ends, or shows a part of its answer: commit everything, and only then let the update through."""
         run = step.run
-        if ends:
+        if ends and not run.over:
             self._shown.root(run, {**step.state, **update}, self._versions_of(step, update))
+            run.over = True
         flush = run.flush(keep_drafts=not ends)
         assert flush is not None  # noqa: S101 - the entry of this hop is in it
         try:
@@ -266,7 +269,7 @@ class LedgerRecorder:
         key = await self.keys.of(principal.tenant, principal.id, str(options.get("collection", "")))
         run = Run(row, principal, key, self._resource)
         run.options = options
-        if not hop.first:
+        if not hop.first or resumes(config):
             where = where_of(runtime, config)
             await self._past.attach(run, run.digests(state), where.step)
         return run
@@ -293,7 +296,8 @@ class LedgerRecorder:
     def _give_up(self, run: Run) -> None:
         """Flush what a run has left that did not reach its end."""
         if run.unflushed:
-            self._close(run, "unavailable", "unfinished")
+            if not run.over:
+                self._close(run, "unavailable", "unfinished")
             self._send(run)
 
     async def close(self, timeout: float = 10.0) -> bool:

@@ -123,6 +123,8 @@ class Run:
         """The step in which the run began."""
         self.late = False
         """A commit did not come in time; later hops do not wait again, the last one does."""
+        self.over = False
+        """A hop has ended the run; the subgraphs that it stands in have entries of their own afterwards."""
         self.lost = False
         """Entries of this run will never be in the ledger: nothing more of it may be released."""
         self.drafts: dict[str, bytes] = {}

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 import orjson
@@ -30,15 +29,16 @@ class Beside:
     def compare(self, *, last: bool) -> None:
         """Add what each hop of then has become to what was found. `last`: no run goes on from this one."""
         made = {seq: orjson.loads(one.body) for seq, one in self.part.made.items()}
-        folded = _folded(made.values())
-        for place, group in groupby(self.part.entries, lambda one: (one.space, one.body["step"])):
-            entries = list(group)
-            for one in entries:
-                self._one(one, made)
-            then, now = _folded(one.body for one in entries).get(place, {}), folded.get(place, {})
-            if then != now and self.found.first is None:
-                diff = differences({"left": then}, {"left": now}, self.record.value, self._now)
-                self._add(entries[-1].body, diff)
+        then, now = _folded(one.body for one in self.part.entries), _folded(made.values())
+        last_of = {(one.space, one.body["step"]): one.entry.seq for one in self.part.entries}
+        for one in self.part.entries:
+            self._one(one, made)
+            place = (one.space, one.body["step"])
+            if last_of[place] != one.entry.seq or self.found.first is not None:
+                continue
+            if then.get(place, {}) != now.get(place, {}):
+                sides = {"left": then.get(place, {})}, {"left": now.get(place, {})}
+                self._add(one.body, differences(*sides, self.record.value, self._now))
         if last and self.part.beyond and self.found.first is None:
             self.found.notes.append(f"the record ends before the hop {self.part.beyond[0]}")
             self.found.whole = False

@@ -16,15 +16,14 @@ from typing import Any
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
-from langgraph.graph.state import CompiledStateGraph
 
 from fiel.graphs.services import Services
 from fiel.infra.hosts import loading, manifest
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.vault import LedgerVault
+from fiel.infra.replay.nested import Graph, with_subgraphs
 from fiel.tools.errors import SettingsError
 
-Graph = CompiledStateGraph[Any, Any, Any, Any]
 Reducer = Callable[[Any, Any], Any]
 
 
@@ -39,7 +38,8 @@ class Ported:
 
     def compiled(self, services: Services, saver: "BaseCheckpointSaver[Any] | None" = None) -> Graph:
         """The graph over these ports."""
-        return self.build(services).compile(checkpointer=saver, name=self.name)
+        graph = self.build(services).compile(checkpointer=saver, name=self.name)
+        return with_subgraphs(graph, services.recorder)
 
     def recorded(
         self, services: Services, ledger: LedgerRecorder, saver: "BaseCheckpointSaver[Any] | None" = None

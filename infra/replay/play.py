@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from langchain_core.messages import messages_from_dict
@@ -26,7 +27,8 @@ from fiel.infra.ledger.chain import Unfolded
 from fiel.infra.ledger.hop import update_of, where_of, worn
 from fiel.infra.ledger.run import CURRENT, Step, Where
 from fiel.infra.replay.beside import CUT, Beside
-from fiel.infra.replay.graphs import Graph, Ported, Reducer, reducers_of
+from fiel.infra.replay.graphs import Ported, Reducer, reducers_of
+from fiel.infra.replay.nested import Graph
 from fiel.infra.replay.part import AsRecorded, Known, Part, PartSource, parts
 from fiel.infra.replay.record import Record
 from fiel.infra.replay.rehearse import Rehearsal, rehearsing, unseen
@@ -131,17 +133,20 @@ class Play:
         """The state of then: what hops have read that no hop before has written."""
         given: dict[str, str] = {}
         written: set[str] = set()
-        for one in self.part.entries:
-            if not one.space and "path" not in one.body:
-                given |= {name: digest for name, digest in one.entry.reads.items() if name not in {*given, *written}}
-            written |= one.entry.writes.keys()
+        own = sorted((one for one in self.part.entries if not one.space), key=_step)
+        for _, step in groupby(own, _step):
+            at_once = list(step)  # what one of them writes, none of the others has been given
+            for one in at_once:
+                if "path" not in one.body:
+                    given |= {name: at for name, at in one.entry.reads.items() if name not in {*given, *written}}
+            written.update(*(one.entry.writes for one in at_once))
         checkpoint = empty_checkpoint()
         await self._put(checkpoint, self._values(given))
 
     async def _edit(self) -> None:
         """What somebody has changed in the state before the run went on."""
-        first = self.part.entries[0]
-        if first.space or "path" in first.body or not first.body["reads"]:
+        first = min((one for one in self.part.entries if not one.space), key=_step, default=None)
+        if first is None or "path" in first.body or not first.body["reads"]:
             return
         self.found.notes.append(f"the state was edited before the hop {first.body['hop']}")
         found = await self.saver.aget_tuple({"configurable": {**self._thread(), "checkpoint_ns": ""}})
@@ -215,6 +220,11 @@ class Play:
             effects.SOURCE.reset(served)
         part.end(step, seq, update_of(result), self.reducers, "ok")
         return result
+
+
+def _step(one: Unfolded) -> int:
+    """The step in which the hop of an entry ran."""
+    return int(one.body["step"])
 
 
 def _where(one: Unfolded) -> Where:

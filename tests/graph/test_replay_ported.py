@@ -79,6 +79,7 @@ async def test_fan_out_loop_subgraph_clock_and_ids_replay(running: Running) -> N
         value = await running.replay(run)
         assert value["identical"] and value["whole"], value["first_divergence"]
         assert {hop["status"] for hop in value["hops"]} == {"same"}
+        assert not any(entry.edited for entry in await running.recorder.history(run)), "a subgraph edits nothing"
         assert named(value).count("again") == 3
         assert named(value).count("count") == (6 if words[0].startswith("flaky") else 5)
         assert (value["outcome"], value["live_calls"], value["notes"]) == (
@@ -112,7 +113,7 @@ async def test_what_a_person_was_asked_and_said_is_replayed_by_the_run_that_went
     thread = str(uuid.uuid4())
     first = await running.run({"words": ["alpha", "ask"]}, thread)
     second = await running.run(Command(resume="it is"), thread)
-    for run, hops in ((first, 9), (second, 10)):
+    for run, hops in ((first, 10), (second, 11)):
         value = await running.replay(run)
         assert value["identical"] and value["whole"], value["first_divergence"]
         assert len(value["hops"]) == hops, "the line of a run is replayed from its beginning"
