@@ -1,14 +1,14 @@
 """The answer graph: nodes, wired by pure routes, each worn by the recorder."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from fiel.graphs.answer import routes
+from fiel.graphs.answer.branch import Branch, ends, lightly
 from fiel.graphs.answer.hops import HOPS, limited
 from fiel.graphs.answer.options import Options, digest, forbidden
 from fiel.graphs.answer.prompt_files import prompts as prompt_files
@@ -58,33 +58,10 @@ def build(services: Services, checkpointer: BaseCheckpointSaver[Any] | None = No
         routes.after_review,
         routes.after_release,
     ):
-        graph.add_conditional_edges(route.__name__.removeprefix("after_"), _Branch(route), _ends(route))
+        graph.add_conditional_edges(route.__name__.removeprefix("after_"), Branch(route), ends(route))
     for end in ("abstain", "refuse", "fail"):
         graph.add_edge(end, END)
-    return graph.compile(checkpointer=checkpointer, name=NAME)
-
-
-class _Branch(Runnable[State, str]):
-    """A pure route as LangGraph wants it.
-
-    LangGraph would run a plain function in a thread, and a coroutine in a task of its own with callbacks around it;
-    either costs more than the hop. A route decides from the state alone, so nobody needs to be told of it.
-    """
-
-    def __init__(self, route: Callable[[Mapping[str, Any]], str]) -> None:
-        self._route = route
-        self.name = route.__name__
-
-    def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
-        return self._route(input)
-
-    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
-        return self._route(input)
-
-
-def _ends(route: Callable[[Mapping[str, Any]], str]) -> list[str]:
-    """Where a route may lead, from its annotation; the drawing needs to know."""
-    return list(get_args(get_type_hints(route)["return"]))
+    return lightly(graph.compile(checkpointer=checkpointer, name=NAME))
 
 
 def _nodes(services: Services) -> dict[str, Node]:

@@ -19,8 +19,10 @@ _PLAIN = frozenset(
     ("document", "version", "chunk", "start", "end", "score", "similarity", "language", "dense_rank", "text_rank")
 )
 """Fields of a passage that are ids, codes or numbers: nothing to redact."""
-_REMEMBERED = 4096
+_REMEMBERED = 2048
 """Longest text, in characters, whose redaction is remembered: passages, not whole documents."""
+_REDACTIONS = 8192
+"""Redactions that are remembered: some 10 MB of passages as long as most are."""
 _SAID = ("outcome", "reason", "failure")
 
 
@@ -29,7 +31,7 @@ class Shown:
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
-        self._remembered = lru_cache(maxsize=4096)(redact)
+        self._remembered = lru_cache(maxsize=_REDACTIONS)(redact)
 
     def text(self, text: str) -> str:
         try:
