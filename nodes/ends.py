@@ -7,12 +7,13 @@ from typing import Any, Literal
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from fiel.nodes import names
 from fiel.nodes.base import State, Update, bundle_of, said
 from fiel.nodes.turns import closed
 from fiel.nodes.windows import WINDOW, released_so_far, window_of
 from fiel.policies.types import Policies
-from fiel.tools.errors import PolicyError
-from fiel.tools.record import Recorder
+from fiel.tools.errors import NotProven, PolicyError
+from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
 
 Outcome = Literal["abstained", "refused", "unavailable"]
@@ -23,6 +24,7 @@ class End:
     """An end with its outcome."""
 
     outcome: Outcome
+    callers: Callers
     policies: Policies
     recorder: Recorder
     vault: Vault
@@ -31,7 +33,17 @@ class End:
         run = self.recorder.run_of(runtime, config)
         reason = self._reason(state)
         begun = await released_so_far(self.recorder, self.vault, run, state)
+        if begun:
+            begun = names.put_back(begun, await self._known(run, state, config))
         return ending(self.policies, run, state, self.outcome, reason, begun)
+
+    async def _known(self, run: str, state: State, config: RunnableConfig) -> names.Known:
+        """The placeholders whose values the caller was shown; none where bundle or values have gone."""
+        roles = self.callers.principal(config).roles
+        try:
+            return await names.visible(self.vault, run, state, bundle_of(self.policies, state), roles)
+        except (PolicyError, NotProven):
+            return {}
 
     def _reason(self, state: State) -> str:
         """The failure where there is one, else the reason that the last hop left, else the outcome itself."""

@@ -14,6 +14,7 @@ from fiel.nodes.moderate import moderated
 from fiel.nodes.prompts import Prompts
 from fiel.nodes.turns import mark_of
 from fiel.nodes.windows import going_on, shown, shown_content, window_of
+from fiel.policies.placeholders import alike
 from fiel.policies.types import HELD, Bundle, Decision, Policies
 from fiel.policies.windows import opened
 from fiel.tools.errors import NotProven
@@ -56,7 +57,11 @@ class GuardOutput:
             **names.fact(bundle, known),
         }
         before = await shown_content(self.vault, run, state)
-        composed = compose([*before["drafted"], *content["sentences"]], state["passages"])
+        drafted = [*before["drafted"], *content["sentences"]]
+        if names.replacing(bundle):
+            facts |= names.taken(state)
+            drafted = names.genuine(drafted, known if written_by_reviewer(state) else alike(state["standalone"]))
+        composed = compose(drafted, state["passages"])
         decision = await self._decided(bundle, composed, content.get("ahead", ""), state, facts)
         seen = principal.sees_unreleased
         update: Update = {"verdicts": self._verdicts(state, plain(decision.verdicts, spans=seen))}
@@ -70,13 +75,15 @@ class GuardOutput:
             if alone is None:
                 return {**update, "checked": checked}
             decision = alone
+        if names.replacing(bundle):
+            decision = names.in_order(decision, known)
         masked, known = await self._masked(bundle, composed, decision, facts)
         if names.replacing(bundle):
             update["placeholders"] = await names.kept(self.vault, run, names.thread_of(runtime), principal, known)
         if not masked["answer"].startswith(before["answer"]):
             return {**update, "checked": {**checked, "action": "block"}, "reason": "check_failed"}
         if window_of(state):
-            masked["drafted"] = [*before["drafted"], *content["sentences"]]
+            masked["drafted"] = drafted
         released = await self.vault.put(run, masked)
         update |= {"checked": {**checked, "released": released}, "draft": released}
         if decision.action == "review" and not written_by_reviewer(state):
@@ -123,5 +130,5 @@ class GuardOutput:
         facts = {**facts, **names.fact(bundle, decision.placeholders)}
         again = await self.policies.check(bundle, "output", texts, facts)
         sentences = again.parts if again.action not in HELD or again.action == decision.action else [""] * len(texts)
-        known = again.placeholders or decision.placeholders
+        known = {**decision.placeholders, **again.placeholders}
         return {**composed.masked(decision.parts, sentences), "verdicts": verdicts}, known

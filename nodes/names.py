@@ -4,20 +4,23 @@ State holds where they are (`{"run", "digest"}`) and never a value. What is foun
 and to the caller's tenant, so that no edited state leads to the values of another conversation.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State
-from fiel.policies.placeholders import FACT, restored
-from fiel.policies.types import Bundle, Stage
+from fiel.policies.placeholders import FACT, TAKEN, alike, disarmed, renumbered, restored
+from fiel.policies.types import Bundle, Decision, Stage
 from fiel.tools.errors import NotProven
 from fiel.tools.principal import Principal
 from fiel.tools.vault import Vault
 
 Known = Mapping[str, str]
 _STAGES: tuple[Stage, ...] = ("input", "output")
+_MARKER = re.compile(r"\[(\d+)\]")
 
 
 def replacing(bundle: Bundle) -> bool:
@@ -68,6 +71,45 @@ async def own(vault: Vault, run: str, state: State) -> Known:
     if content is None or FACT not in content:
         raise NotProven("the placeholders of this run are not in the vault")
     return _of(content)
+
+
+async def visible(vault: Vault, run: str, state: State, bundle: Bundle, roles: Collection[str]) -> Known:
+    """The placeholders whose values a caller with `roles` sees again in an answer of this run; none for anybody else.
+
+    One that a passage holds by itself stands for nobody: else a document could have words put next to a name. Raises
+    NotProven where they are gone.
+    """
+    if not replacing(bundle) or not bundle.restores(roles):
+        return {}
+    forged = alike(*(passage["text"] for passage in state["passages"]))
+    return {name: value for name, value in (await own(vault, run, state)).items() if name not in forged}
+
+
+def taken(state: State) -> dict[str, str]:
+    """The fact that keeps new values from the numbers of what only looks like a placeholder.
+
+    The same in every window of an answer, so that a value has the same number wherever the windows end.
+    """
+    found = alike(state["standalone"], *(passage["text"] for passage in state["passages"]))
+    return {TAKEN: " ".join(sorted(found))} if found else {}
+
+
+def genuine(sentences: Sequence[dict[str, Any]], names: Collection[str]) -> list[dict[str, Any]]:
+    """The sentences of a draft; what looks like a placeholder in them and is none of `names` is disarmed."""
+    return [{**one, "text": disarmed(one["text"], names)} for one in sentences]
+
+
+def in_order(decision: Decision, known: Known) -> Decision:
+    """The decision on an answer and its quotes, its new placeholders numbered as they are read: each quote where its
+    marker stands first. So the windows of an answer number as the whole answer does."""
+    answer, *quotes = decision.parts
+    read = _MARKER.sub(lambda match: _quote(quotes, int(match[1])), answer)
+    found = renumbered(decision.parts, read, known, {**known, **decision.placeholders})
+    return replace(decision, parts=found.texts, placeholders=found.known)
+
+
+def _quote(quotes: Sequence[str], number: int) -> str:
+    return quotes[number - 1] if 0 < number <= len(quotes) else ""
 
 
 def put_back(content: Mapping[str, Any], known: Known) -> dict[str, Any]:

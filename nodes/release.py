@@ -37,9 +37,10 @@ class Release:
         content = await self.vault.get(run, state["draft"])
         if content is None:
             raise NotProven("the draft is not in the vault", where="release")
+        roles = self.callers.principal(config).roles
+        known = await names.visible(self.vault, run, state, bundle_of(self.policies, state), roles)
         if going_on(state):
-            return await self._window(run, state, content)
-        known = await self._known(run, state, config)
+            return await self._window(run, state, content, known)
         content = names.put_back(content, known)
         reason = "edited" if edited else proof.reviewed(entries) or "ok"
         update: Update = {
@@ -51,32 +52,33 @@ class Release:
             "verdicts": await self._verdicts(run, state, content["verdicts"]),
             "messages": [said(run, content["answer"], "answered", reason)],
             "turns": closed(state, run, content["answer"], "answered", reason),
-            **({"placeholders": {**state["placeholders"], "restored": True}} if known else {}),
+            **_restored(state, known),
         }
         if shown(state):
-            before = await shown_content(self.vault, run, state)
-            update[WINDOW] = {**window_of(state), "waits": "", "from": len(before["answer"])}
+            before = await self._shown(run, state, known)
+            update[WINDOW] = {**window_of(state), "waits": "", "from": len(before)}
         return update
 
-    async def _window(self, run: str, state: State, content: dict[str, Any]) -> Update:
+    async def _window(self, run: str, state: State, content: dict[str, Any], known: names.Known) -> Update:
         """Show the answer up to the end of this window. No outcome: it goes on."""
-        before, whole = await shown_content(self.vault, run, state), _whole(state)
+        before, whole = await self._shown(run, state, known), _whole(state)
+        content = names.put_back(content, known)
         window = {
             **window_of(state),
             "run": run,
             "shown": state["draft"],
             "waits": "",
-            "from": len(before["answer"]),
+            "from": len(before),
             **{name: whole[name] for name in ("labels", "scores", "answered")},
         }
-        return {"answer": content["answer"], "citations": content["citations"], WINDOW: window}
+        update = {"answer": content["answer"], "citations": content["citations"], WINDOW: window}
+        return update | _restored(state, known)
 
-    async def _known(self, run: str, state: State, config: RunnableConfig) -> names.Known:
-        """The placeholders whose values the caller may see again; none for anybody else, and none in windows."""
-        bundle = bundle_of(self.policies, state)
-        if window_of(state) or not names.replacing(bundle) or not bundle.restores(self.callers.principal(config).roles):
-            return {}
-        return await names.own(self.vault, run, state)
+    async def _shown(self, run: str, state: State, known: names.Known) -> str:
+        """The answer as the caller has seen it so far. No placeholder is cut: windows end between sentences, and none
+        where a bracket stands open."""
+        before = names.put_back(await shown_content(self.vault, run, state), known)
+        return str(before["answer"])
 
     async def _verdicts(self, run: str, state: State, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The verdicts with their spans, which were kept out of state until now."""
@@ -90,6 +92,11 @@ class Release:
 
 def _key(verdict: dict[str, Any]) -> tuple[str, str]:
     return verdict["stage"], verdict["check"]
+
+
+def _restored(state: State, known: names.Known) -> Update:
+    """That values were put back, for the ledger."""
+    return {"placeholders": {**state["placeholders"], "restored": True}} if known else {}
 
 
 def _whole(state: State) -> dict[str, Any]:

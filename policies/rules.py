@@ -14,7 +14,7 @@ from typing import Any
 from fiel.policies.checks.base import Check, Found
 from fiel.policies.limits import Threads
 from fiel.policies.mask import Named, settled
-from fiel.policies.placeholders import FACT, Names
+from fiel.policies.placeholders import FACT, TAKEN, Names
 from fiel.policies.types import HELD, MASKING, Action, Decision, Span, Stage, Verdict
 from fiel.tools.canonical import score as decimal
 
@@ -188,7 +188,7 @@ class Work:
         return Decision(action, tuple(verdicts), parts, reason, known)  # type: ignore[arg-type]
 
     def _names(self) -> Names:
-        return Names(self.facts.get(FACT, {}), self.parts)
+        return Names(self.facts.get(FACT, {}), (*self.parts, self.facts.get(TAKEN, "")))
 
     def _redacted(self, verdicts: list[Verdict], names: Names) -> tuple[str, ...] | None:
         # Every masking rule looks again: what one of them masks can bring to light what another looks for.

@@ -90,9 +90,9 @@ def _nodes(services: Services) -> dict[str, Node]:
         "hold": Hold(policies, recorder, services.reviews, vault),
         "review": Review(callers, recorder, services.reviews, vault),
         "release": Release(callers, policies, recorder, vault),
-        "abstain": End("abstained", policies, recorder, vault),
-        "refuse": End("refused", policies, recorder, vault),
-        "fail": End("unavailable", policies, recorder, vault),
+        "abstain": End("abstained", callers, policies, recorder, vault),
+        "refuse": End("refused", callers, policies, recorder, vault),
+        "fail": End("unavailable", callers, policies, recorder, vault),
     }
 
 

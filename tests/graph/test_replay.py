@@ -116,6 +116,21 @@ async def test_placeholders_and_what_was_put_back_replay(recorded: House, role: 
         assert value["identical"], value["first_divergence"]
 
 
+@pytest.mark.parametrize("bad", ["", "inner"])
+@pytest.mark.parametrize("role", ["reader", "curator"])
+async def test_values_that_windows_put_back_replay(recorded: House, role: Any, bad: str) -> None:
+    recorded.policies.replace({"default": BUNDLE})
+    prepare(recorded, *(f"{one[:-1]} for u{number}@example.org." for number, one in enumerate(FACTS)))
+    recorded.models.labels = lambda one: "unsupported" if bad and bad in one.text else "supported"
+    run, who = str(uuid.uuid4()), Principal("default", "eva", frozenset(), frozenset({role}))
+    state = await recorded.ask(run=run, principal=who, options=Options(release="window"))
+    value = await again(recorded, run)
+    assert value["identical"], value["first_divergence"]
+    assert value["outcome"]["replayed"] == state["outcome"] == ("abstained" if bad else "answered")
+    assert ("u0@example.org" in state["answer"]) == (role == "curator")
+    assert sum(hop["node"] == "release" for hop in value["hops"]) >= 2
+
+
 async def test_a_run_that_was_resumed_replays_from_its_middle(recorded: House) -> None:
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
     config = recorded.config("t", run=first)

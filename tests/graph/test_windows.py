@@ -60,11 +60,13 @@ def prepare(house: House, *sentences: str) -> None:
     house.models.written = written(*sentences)
 
 
-async def streamed(house: House, options: Options = WINDOW, **more: Any) -> list[tuple[str, Any]]:
+async def streamed(
+    house: House, options: Options = WINDOW, question: str = "What does the archive keep?", **more: Any
+) -> list[tuple[str, Any]]:
     """Everything that the graph itself says, in every mode."""
     seen = []
     async for mode, data in house.graph.astream(
-        {"messages": [HumanMessage("What does the archive keep?")]},
+        {"messages": [HumanMessage(question)]},
         house.config(**more),
         context=options,
         stream_mode=MODES,
