@@ -36,6 +36,8 @@ class Services:
     rerank: Reranker
     search: Search
     vault: Vault
+    prices: Mapping[str, str] = field(default_factory=dict)
+    """Price per million tokens, `input/output`, by the chat's name as options name it; without it, it is not known."""
     second: Second = field(default_factory=NoSecond)
     """Who is asked where the injection head is in doubt."""
     reviews: Reviews = field(default_factory=Nobody)

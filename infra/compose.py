@@ -260,6 +260,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             embed=effects.RecordedEmbedder(corpus.embed),
             guard=effects.RecordedGuard(guard),
             judge=effects.RecordedJudge(judge),
+            prices=models.prices(settings),
             second=effects.RecordedSecond(second),
             language=language,
             policies=effects.RecordedPolicies(policies),

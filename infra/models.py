@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SHARE = 0.9
 """Share of a hop's time that a model may take in all, so that its own error speaks and not the hop's."""
 BUILT_IN = "extract"
+FREE = "0/0"
+"""Price of what runs on this machine."""
 
 
 def quiet_threads() -> None:
@@ -68,6 +70,22 @@ def chats(settings: Settings, pairs: PairScorer, embedder: str = "") -> Mapping[
 
     named: dict[str, Chat] = {} if settings.chat == BUILT_IN else {settings.chat: _chat(settings, "chat")}
     return {**named, BUILT_IN: Extract(pairs, calibration(embedder))}
+
+
+def prices(settings: Settings) -> Mapping[str, str]:
+    """What a million tokens cost, `input/output`, by the chat's name as options name it, where that is known.
+
+    None is where the judge behind an endpoint has no price: then nobody knows what a run costs.
+    """
+    first = _price("chat", settings.chat, settings.chat_price)
+    judging = _price("judge", settings.judge, settings.judge_price)
+    known = {"": first, settings.chat: first, BUILT_IN: FREE} if judging else {}
+    return {name: price for name, price in known.items() if price}
+
+
+def _price(role: str, name: str, price: str) -> str:
+    """The price that a model is counted with; empty where it costs and nobody has said how much."""
+    return "".join(price.split()) if name and values.model(role, name)[0] == "openai" else FREE
 
 
 def judge(settings: Settings, pairs: PairScorer, embedder: str = "") -> Judge:

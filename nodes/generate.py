@@ -11,11 +11,11 @@ from fiel.nodes.base import State, Update
 from fiel.nodes.cite import cited
 from fiel.nodes.names import thread_of
 from fiel.nodes.prompts import Prompts
-from fiel.nodes.spending import TOO_COSTLY, within
+from fiel.nodes.spending import TOO_COSTLY, added, counted, within
 from fiel.nodes.turns import mark_of
 from fiel.nodes.windows import WINDOW, going_on, shown, window_of
 from fiel.tools.canonical import digest_trusted
-from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Turn, Usage
+from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Turn
 from fiel.tools.errors import StreamLost
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
@@ -48,15 +48,15 @@ class Generate:
         )
         chat = self.chat(options.chat)
         if chat.writes and not going_on(state):
-            fitting = within(request, options.tokens, state["usage"])
+            fitting = within(request, options, state)
             if fitting is None:
                 # No attempt is left: a further one would cost no less.
                 return {"attempt": options.attempts, "draft": "", "judgement": {}, "reason": TOO_COSTLY}
             request = fitting
         if options.release == WINDOW:
-            return await self._window(state, run, chat, request, self._stream(run, runtime, config, request))
+            return await self._window(state, run, chat, request, self._stream(run, runtime, config, request), options)
         completion = await chat.complete(request)
-        update: Update = {"attempt": state["attempt"] + 1, "usage": added(state["usage"], completion.usage)}
+        update: Update = {"attempt": state["attempt"] + 1, "usage": _spent(completion, request, options, state)}
         sentences = _sentences(completion, state)
         if not sentences:
             return {**update, "draft": "", "judgement": {}, "reason": "no_answer_in_passages"}
@@ -70,7 +70,9 @@ class Generate:
         who, thread = self.callers.principal(config), thread_of(runtime) or run
         return digest_trusted([who.tenant, who.id, thread, *(turn.content for turn in request.turns)])
 
-    async def _window(self, state: State, run: str, chat: Chat, request: ChatRequest, stream: str) -> Update:
+    async def _window(
+        self, state: State, run: str, chat: Chat, request: ChatRequest, stream: str, options: Any
+    ) -> Update:
         """The next sentences of the answer, behind those of it that wait still."""
         window = window_of(state)
         waiting: list[Any] = []
@@ -87,7 +89,7 @@ class Generate:
             sentences, stretch, number = await self._sentences_on(state, chat, request, stream, 0)
         update: Update = {"attempt": state["attempt"] + (0 if going_on(state) else 1)}
         if stretch.completion is not None:
-            update["usage"] = added(state["usage"], stretch.completion.usage)
+            update["usage"] = _spent(stretch.completion, request, options, state)
         left = {"next": number, "more": stretch.completion is None, "shown": shown(state)}
         left |= {name: window.get(name, blank) for name, blank in _KEPT.items()}
         drafted = [*waiting, *(as_plain(one) for one in sentences)]
@@ -127,15 +129,9 @@ def _sentences(completion: Completion, state: State) -> tuple[DraftSentence, ...
     return cited(completion.text, state["passages"], state["language"], cut=cut)
 
 
-def added(usage: Mapping[str, Any], more: Usage) -> dict[str, Any]:
-    """Usage of a run so far and that of one more call."""
-    from decimal import Decimal
-
-    return {
-        "input_tokens": usage["input_tokens"] + more.input_tokens,
-        "output_tokens": usage["output_tokens"] + more.output_tokens,
-        "cost": str(Decimal(usage["cost"]) + Decimal(more.cost)),
-    }
+def _spent(completion: Completion, request: ChatRequest, options: Any, state: State) -> dict[str, Any]:
+    """Usage of the run with that of this answer."""
+    return added(state["usage"], counted(completion.usage, request, options, state))
 
 
 def as_plain(sentence: DraftSentence) -> dict[str, Any]:

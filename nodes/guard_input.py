@@ -11,6 +11,7 @@ from fiel.nodes import names
 from fiel.nodes.base import State, Update, asked, due, found, plain
 from fiel.nodes.moderate import moderated
 from fiel.nodes.sift import sift
+from fiel.nodes.spending import PRICE, PRICE_UNKNOWN
 from fiel.nodes.turns import Said, opened, put_right, remembered, taken_up
 from fiel.policies.checks.injection_head import SURE, InjectionHead
 from fiel.policies.types import Bundle, Decision, Policies
@@ -101,6 +102,8 @@ class GuardInput:
             return {"reason": "policy_too_weak"}
         bundle = self.policies.variant(bundle, options.collection, case.principal.roles)
         update: Update = {"policy": bundle.name, "versions": self.versions(options, bundle.version)}
+        if options.cost and not update["versions"][PRICE]:
+            return {**update, "reason": PRICE_UNKNOWN}  # a limit that nobody can hold is none
         return update | await self._check(case, bundle)
 
     def _refusal(self, text: str | None, case: "_Case") -> str:

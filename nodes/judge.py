@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update
-from fiel.nodes.generate import added
+from fiel.nodes.spending import added
 from fiel.nodes.windows import shown, window_of
 from fiel.tools.canonical import content_digest_trusted, score
 from fiel.tools.chat import DraftSentence, Quote

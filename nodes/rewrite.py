@@ -9,12 +9,12 @@ from langgraph.runtime import Runtime
 
 from fiel.nodes.base import State, Update, bundle_of
 from fiel.nodes.follow_up import stand_alone
-from fiel.nodes.generate import added
 from fiel.nodes.prompts import Prompts
+from fiel.nodes.spending import added, counted, within
 from fiel.nodes.turns import mark_of
 from fiel.nodes.windows import WINDOW, shown, window_of
 from fiel.policies.types import HELD, Policies, Stage
-from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
+from fiel.tools.chat import Chat, ChatRequest, Turn
 from fiel.tools.record import Recorder
 from fiel.tools.text import content, names, numbers
 
@@ -63,10 +63,13 @@ class Rewrite:
         if again:
             lines.append(("assistant", f"(a search for «{state['queries'][0]}» did not find the answer)"))
         prompt = self.prompts(runtime.context.prompt).rewrite(state["question"], lines, state["language"], mark)
-        completion = await chat.complete(
-            ChatRequest((Turn("system", prompt.system), Turn("user", prompt.user)), max_tokens=128)
-        )
-        usage: Usage = completion.usage
+        turns = (Turn("system", prompt.system), Turn("user", prompt.user))
+        request = within(ChatRequest(turns, max_tokens=128), runtime.context, state)
+        if request is None:  # no model is asked: a follow-up gets its names from the conversation
+            alone = stand_alone(state["question"], [line for _, line in earlier])
+            return {"queries": []} if again else {"standalone": alone, "queries": [alone]}
+        completion = await chat.complete(request)
+        usage = counted(completion.usage, request, runtime.context, state)
         known = [state["question"], *(line for _, line in earlier)]
         secret = {"prompt": self.prompts(runtime.context.prompt).secret, "canary": mark}
         text = await self._passed(completion.text.strip(), known, state, secret)

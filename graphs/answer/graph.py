@@ -27,6 +27,7 @@ from fiel.nodes.rerank import Rerank
 from fiel.nodes.retrieve import Retrieve
 from fiel.nodes.review import Review
 from fiel.nodes.rewrite import Rewrite
+from fiel.nodes.spending import PRICE
 from fiel.policies.types import Policies
 from fiel.tools.record import Node
 
@@ -121,6 +122,7 @@ def _versions(services: Services) -> Any:
             "judge": services.judge.version,
             "rerank": services.rerank.version,
             **({"second": services.second.version} if services.second.version else {}),
+            **({PRICE: services.prices.get(options.chat, "")} if options.cost else {}),
             **services.stated,
         }
 

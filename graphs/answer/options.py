@@ -1,5 +1,6 @@
 """What a caller may set for one run of the answer graph, and which role may set what."""
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -38,6 +39,12 @@ class Options:
         least=0,
         most=10**7,
     )
+    cost: str = option(
+        "",
+        "Most that a run may cost, in the units of the price settings, such as 0.05; empty: any.",
+        ANYONE,
+        matches=r"[0-9]{1,9}(\.[0-9]{1,6})?",
+    )
 
 
 def forbidden(options: Options, roles: frozenset[Role]) -> str | None:
@@ -54,6 +61,8 @@ def forbidden(options: Options, roles: frozenset[Role]) -> str | None:
         if roles.isdisjoint(spec.metadata["roles"]):
             return spec.name
         if "least" in spec.metadata and not spec.metadata["least"] <= value <= spec.metadata["most"]:
+            return spec.name
+        if "matches" in spec.metadata and not re.fullmatch(spec.metadata["matches"], str(value)):
             return spec.name
         if "among" in spec.metadata and value not in spec.metadata["among"]:
             return spec.name

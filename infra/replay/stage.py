@@ -12,6 +12,7 @@ from fiel.infra.callers import ConfigCallers
 from fiel.infra.ledger import effects
 from fiel.infra.ledger.run import CURRENT
 from fiel.infra.replay.rehearse import HERE, RehearsalRecorder, RehearsalVault
+from fiel.nodes.spending import PRICE
 from fiel.tools.chat import Chat
 from fiel.tools.errors import UsageError
 from fiel.tools.principal import Principal, Role
@@ -32,6 +33,7 @@ class Stage:
             embed=effects.RecordedEmbedder(_Port("embed", lambda: installed.embed)),
             guard=effects.RecordedGuard(_Port("guard", lambda: installed.guard)),
             judge=effects.RecordedJudge(_Port("judge", lambda: installed.judge)),
+            prices=installed.prices,
             second=effects.RecordedSecond(_Second("second", lambda: installed.second)),
             language=installed.language,
             policies=effects.RecordedPolicies(_Bundles(installed)),
@@ -180,11 +182,16 @@ class _EveryChat(Mapping[str, Chat]):
 
 
 class _Stated(Mapping[str, str]):
-    """Versions of code and prompts as the run stated them: what they decide is compared, not their names."""
+    """Versions of code and prompts as the run stated them: what they decide is compared, not their names.
+
+    So is the price of then, as long as the chat model is.
+    """
 
     def _now(self) -> Mapping[str, str]:
-        then = HERE.get().record.versions
-        return {name: then[name] for name in ("graph", "prompt") if name in then}
+        here = HERE.get()
+        then = here.record.versions
+        names = ("graph", "prompt", PRICE) if "chat" in here.stated else ("graph", "prompt")
+        return {name: then[name] for name in names if name in then}
 
     def __getitem__(self, name: str) -> str:
         return self._now()[name]

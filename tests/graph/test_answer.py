@@ -1,9 +1,13 @@
 """One question through the whole graph: every outcome, and what a caller gets to see."""
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
+from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.policies.types import Decision
 from fiel.tools.chat import Completion, Usage
@@ -61,6 +65,71 @@ async def test_a_run_whose_tokens_are_used_up_asks_no_model_to_write(
     assert bool(house.models.asked) == asked
     assert state["outcome"] == ("answered" if asked else "abstained")
     assert (state["reason"] == "too_costly") != asked
+
+
+def priced(house: House, price: str = "100/200") -> None:
+    house.models.writes, house.models.written = True, f"{DRAFT} [1]"
+    house.services = replace(house.services, prices={"": price} if price else {})
+    house.graph = build(house.services, InMemorySaver())
+
+
+@pytest.mark.parametrize("release", ["whole", "window"])
+@pytest.mark.parametrize(("cost", "asked"), [("", True), ("5", True), ("0.01", False), ("0", False)])
+async def test_a_run_that_has_no_money_left_asks_no_model_to_write(
+    house: House, release: str, cost: str, asked: bool
+) -> None:
+    priced(house)
+    state = await house.ask(options=Options(cost=cost, release=release), principal=READER)
+    assert bool(house.models.asked) == asked
+    assert state["outcome"] == ("answered" if asked else "abstained")
+    assert (state["reason"] == "too_costly") != asked
+    assert state["versions"].get("price") == ("100/200" if cost else None)
+
+
+@pytest.mark.parametrize("release", ["whole", "window"])
+async def test_what_is_left_of_the_money_bounds_answers_attempts_and_wordings(house: House, release: str) -> None:
+    priced(house)
+    house.models.label, unlimited = "unsupported", Options(attempts=4, release=release)
+    await house.ask(options=unlimited)
+    prompt = len(house.models.asked[0].turns[0].content.encode()) + len(house.models.asked[0].turns[1].content.encode())
+    assert len(house.models.asked) == 7, "four answers and three wordings"
+    assert house.models.asked[0].max_tokens == 512
+    house.models.asked.clear()
+    complete = house.models.complete
+
+    async def dear(request: Any) -> Completion:
+        return replace(await complete(request), usage=Usage(20, 10, "0.004000"))
+
+    house.models.complete = dear  # type: ignore[method-assign]
+    limit = f"{(100 * (prompt + 128) + 200 * 30) / 1e6 + 1e-6:.6f}"
+    state = await house.ask(options=replace(unlimited, cost=limit))
+    assert house.models.asked[0].max_tokens == 30
+    assert sum(bool(one.passages) for one in house.models.asked) == 1, "a second answer would not fit"
+    assert Decimal(state["usage"]["cost"]) <= Decimal(limit)
+    assert state["outcome"] == "abstained"
+
+
+@pytest.mark.parametrize("release", ["whole", "window"])
+async def test_a_limit_without_a_price_is_refused(house: House, release: str) -> None:
+    priced(house, "")
+    state = await house.ask(options=Options(cost="5", release=release))
+    assert (state["outcome"], state["reason"]) == ("refused", "price_unknown")
+    assert "price" in state["answer"]
+    assert not house.models.asked
+
+
+@pytest.mark.parametrize("release", ["whole", "window"])
+async def test_an_endpoint_that_counts_no_tokens_spends_the_most(house: House, release: str) -> None:
+    priced(house)
+
+    async def complete(request: Any) -> Completion:
+        return Completion(f"{DRAFT} [1]", Usage())
+
+    house.models.complete = complete  # type: ignore[method-assign, assignment]
+    state = await house.ask(options=Options(cost="5", release=release))
+    assert state["outcome"] == "answered"
+    assert Decimal("0.1") < Decimal(state["usage"]["cost"]) < 5
+    assert (await house.ask(options=Options(release=release)))["usage"]["cost"] == "0.000000"
 
 
 async def test_what_is_left_of_the_tokens_bounds_the_answer_and_the_attempts(house: House) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
+from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger.chain import seal
 from fiel.infra.replay import record as records
@@ -114,6 +116,19 @@ async def test_placeholders_and_what_was_put_back_replay(recorded: House, role: 
         value = await again(recorded, run)
         recorded.models.faults = faults
         assert value["identical"], value["first_divergence"]
+
+
+@pytest.mark.parametrize(("cost", "price"), [("5", "100/200"), ("0.2", "100/200"), ("5", "")])
+async def test_a_limit_in_money_replays_with_the_price_of_then(recorded: House, cost: str, price: str) -> None:
+    recorded.models.writes, recorded.models.label = True, "unsupported"
+    recorded.services = replace(recorded.services, prices={"": price} if price else {})
+    recorded.graph = build(recorded.services, InMemorySaver())
+    run = str(uuid.uuid4())
+    state = await recorded.ask(run=run, options=Options(cost=cost, attempts=3))
+    recorded.services = replace(recorded.services, prices={"": "900/900"})
+    value = await again(recorded, run)
+    assert value["identical"], value["first_divergence"]
+    assert value["outcome"]["replayed"] == state["outcome"] == ("abstained" if price else "refused")
 
 
 @pytest.mark.parametrize("bad", ["", "inner"])
