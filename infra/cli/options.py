@@ -1,5 +1,6 @@
 """`--option K=V`: options of a run, as the graph defines them."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -22,22 +23,33 @@ def options_of(collection: str, given: Sequence[str]) -> "Options":
     return Options(**{"collection": collection, **options_given(given)})
 
 
-def options_given(given: Sequence[str]) -> dict[str, Any]:
-    """What `--option` was given, by name. Raises UsageError for an unknown name or an impossible value."""
+def options_given(given: Sequence[str], *, others: bool = False) -> dict[str, Any]:
+    """What `--option` was given, by name. Raises UsageError for an unknown name or an impossible value.
+
+    `others`: options of other graphs than fiel's own may be meant, with JSON or a text as their value.
+    """
     from fiel.graphs.answer.options import Options
 
     known = {spec.name: spec for spec in fields(Options)}
     values: dict[str, Any] = {}
     for pair in given:
         name, equals, value = pair.partition("=")
-        if name not in known:
+        if name not in known and not others:
             raise UsageError(
                 f"there is no option {name!r}", where="--option", hint=f"Write K=V; options: {', '.join(known)}"
             )
         if not equals:
             raise UsageError(f"option {name} has no value", where="--option", hint=f"Write {name}=VALUE")
-        values[name] = _value(known[name], value)
+        values[name] = _value(known[name], value) if name in known else _json(value)
     return values
+
+
+def _json(given: str) -> Any:
+    """What `given` says as JSON; where it is none, the text itself."""
+    try:
+        return json.loads(given)
+    except ValueError:
+        return given
 
 
 def _value(spec: "Field[Any]", given: str) -> str | int:

@@ -30,6 +30,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--max-live", type=click.IntRange(0), metavar="N", help="Make at most so many live calls.")
 @click.option("--max-cost", metavar="AMOUNT", help="Begin no live call once they have cost so much.")
 @click.option("--then", is_flag=True, help="Under the bundle and the prompts of then, as they are kept.")
+@click.option("--now", is_flag=True, help="Under graph, bundle and prompts of now, to an end of its own.")
 @click.option("--graphs", type=_FILE, metavar="FILE", help="A langgraph.json whose graphs over ports are known too.")
 @click.option("--since", metavar="TIME", help="Every run since then: 2026-01-31, 2026-01-31T12:00+01:00, or 7d.")
 @click.option("--until", metavar="TIME", help="Every run before then.")
@@ -49,6 +50,7 @@ async def replay(
     max_live: int | None,
     max_cost: str | None,
     then: bool,
+    now: bool,
     graphs: Path | None,
     as_json: bool,
     **many: Any,
@@ -62,8 +64,10 @@ async def replay(
     from fiel.infra.replay.change import Change
 
     named = {"policy": policy, "prompt": prompt, "chat": chat}
-    options = {name: value for name, value in named.items() if value is not None} | options_given(given)
-    change = Change(options, frozenset(again), live, then, max_live, _amount(max_cost))
+    options = {name: value for name, value in named.items() if value is not None} | options_given(
+        given, others=graphs is not None
+    )
+    change = Change(options, frozenset(again), live, then, now, max_live, _amount(max_cost))
     if run is not None:
         if any(many[name] for name in ("since", "until", "collection", "report")):
             raise UsageError("give one run or a stretch of time, not both", where="RUN")

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import NodeError
 
-from fiel.infra.ledger.run import Run, Where
+from fiel.infra.ledger.run import Where
 from fiel.tools.errors import UsageError
 from fiel.tools.record import Hop, Node
 
@@ -67,13 +67,13 @@ def resumes(config: RunnableConfig) -> bool:
     return bool((config.get("configurable") or {}).get(_RESUMING))
 
 
-def identify(run: Run, channels: Iterable[str], update: Mapping[str, Any]) -> None:
-    """Messages without an id get one that follows from run and place, before LangGraph invents a random one."""
+def identify(entry: str, channels: Iterable[str], update: Mapping[str, Any]) -> None:
+    """Messages without an id get one that follows from `entry`, `<run>:<seq>`, before LangGraph invents one."""
     for channel in channels:
         value = update.get(channel)
         for place, message in enumerate(value if isinstance(value, list) else [value]):
             if getattr(message, "id", "") is None:
-                message.id = f"{run.row.run}:{run.seq}:{place}"
+                message.id = f"{entry}:{place}"
 
 
 def update_of(result: Any) -> Mapping[str, Any]:

@@ -172,7 +172,7 @@ class LedgerRecorder:
     async def _ended(self, step: Step, result: Any, config: RunnableConfig) -> Any:
         run, hop = step.run, step.hop
         update = update_of(result)
-        identify(run, self._reducers, update)
+        identify(run.next_entry, self._reducers, update)
         run.end(step, update, self._reducers, "ok", self._versions_of(step, update))
         outcome = update.get("outcome") if hop.terminal else None
         self._shown.end(step, update)

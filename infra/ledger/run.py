@@ -153,6 +153,11 @@ class Run:
         return len(self._facts)
 
     @property
+    def next_entry(self) -> str:
+        """Names the next entry: run and number."""
+        return f"{self.row.run}:{self.seq}"
+
+    @property
     def entries(self) -> list[Entry]:
         """This run's own, in order."""
         return [Entry(*facts) for facts in self._facts]

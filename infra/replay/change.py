@@ -11,7 +11,7 @@ KINDS = ("embed", "search", "rerank", "chat", "judge", "guard", "second")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Without options and kinds it changes nothing, and the replay is strict."""
+    """Without options, kinds and `now` it changes nothing, and the replay is strict."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the graph (`policy`, `prompt`, `chat`, `k`, …) and their other values."""
@@ -21,6 +21,8 @@ class Change:
     """Whether models and the index may be asked for what the record does not hold."""
     then: bool = False
     """Under the bundle and the prompts of then, which are kept, in place of those installed; for strict replays."""
+    now: bool = False
+    """Under the graph, bundles and prompts that are installed, to an end of its own, although nothing else changes."""
     most_calls: int | None = None
     """So many live calls, and no more."""
     most_cost: Decimal | None = None
@@ -28,11 +30,12 @@ class Change:
 
     @property
     def strict(self) -> bool:
-        return not self.options and not self.again
+        return not self.options and not self.again and not self.now
 
     def plain(self) -> dict[str, Any]:
         """The change as canonical data."""
         said: dict[str, Any] = {"then": True} if self.then else {}
+        said |= {"now": True} if self.now else {}
         said |= {"again": sorted(self.again)} if self.again else {}
         said |= {"max_live": self.most_calls} if self.most_calls is not None else {}
         said |= {"max_cost": str(self.most_cost)} if self.most_cost is not None else {}

@@ -26,7 +26,13 @@ LINE = 2**26
 def told(by: Principal, change: Change, collection: str, graphs: str) -> dict[str, Any]:
     """What a process is told first, as JSON; `graphs`: path of a `langgraph.json`, empty for none."""
     principal = {**asdict(by), "groups": sorted(by.groups), "roles": sorted(by.roles)}
-    changes = {"options": dict(change.options), "again": sorted(change.again), "live": change.live, "then": change.then}
+    changes = {
+        "options": dict(change.options),
+        "again": sorted(change.again),
+        "live": change.live,
+        "then": change.then,
+        "now": change.now,
+    }
     return {"by": principal, "change": changes, "collection": collection, "graphs": graphs}
 
 
@@ -34,7 +40,7 @@ def heard(said: Mapping[str, Any]) -> tuple[Principal, Change]:
     """Who asks and for what, from what `told` has made."""
     by, change = said["by"], said["change"]
     principal = Principal(by["tenant"], by["id"], frozenset(by["groups"]), frozenset(by["roles"]))
-    return principal, Change(change["options"], frozenset(change["again"]), change["live"], change["then"])
+    return principal, Change(**{**change, "again": frozenset(change["again"])})
 
 
 async def spread(

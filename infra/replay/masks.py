@@ -49,15 +49,19 @@ async def masked(
         for hop, pair in zip(value["hops"], found.pairs, strict=True)
     ]
     first = next(({"hop": hop["node"], **hop["diff"][0]} for hop in hops if hop["diff"]), None)
-    hidden = {"answer": {"recorded": None, "replayed": None}} if "answer" in value else {}
-    return {**value, **hidden, "hops": hops, "first_divergence": first, "masked": True}
+    return {**value, **_hidden(value), "hops": hops, "first_divergence": first, "masked": True}
 
 
 def bare(found: Walked, value: dict[str, Any]) -> dict[str, Any]:
     """`value` without any text: of a graph that is not fiel's own nobody can say which documents its channels hold."""
     hops = [{**hop, "diff": [_place(diff) for diff in hop["diff"]]} for hop in value["hops"]]
     first = next(({"hop": hop["node"], **hop["diff"][0]} for hop in hops if hop["diff"]), None)
-    return {**value, "hops": hops, "first_divergence": first, "masked": True}
+    return {**value, **_hidden(value), "hops": hops, "first_divergence": first, "masked": True}
+
+
+def _hidden(value: dict[str, Any]) -> dict[str, Any]:
+    """In the place of the answers, where the replay has any."""
+    return {"answer": {"recorded": None, "replayed": None}} if "answer" in value else {}
 
 
 def _found(found: Walked) -> Iterator[str]:

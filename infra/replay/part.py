@@ -7,7 +7,9 @@ from itertools import groupby
 from typing import Any
 
 import orjson
+from langgraph.errors import GraphInterrupt
 
+from fiel.infra.ledger.calls import PREFIX
 from fiel.infra.ledger.chain import Sealed, Unfolded
 from fiel.infra.ledger.encode import digest
 from fiel.infra.ledger.hop import identify
@@ -48,8 +50,9 @@ class PartSource(Source):
     async def answer(self, step: Step, kind: str, request: bytes, call: Any) -> Any:
         name = digest(request, step.run.mac)
         if (kind, name, step.counts.get((kind, name), 0)) not in self.effects:
-            if self.status == "interrupted":
-                return await call  # what interrupts asks nobody; another port refuses
+            if self.status == "interrupted" and kind.startswith(PREFIX):
+                call.close()
+                raise GraphInterrupt  # this is what interrupted it
             if self.status.startswith("error:"):
                 call.close()
                 raise AsRecorded(self.status.partition(":")[2])
@@ -110,7 +113,7 @@ class Part:
         """A hop has ended: write its entry, under the number that it had."""
         self.run.turn = seq
         try:
-            identify(self.run, reducers, update)
+            identify(self.run.next_entry, reducers, update)
             self.run.end(step, update, reducers, status, {})
         finally:
             self.run.turn = None

@@ -34,7 +34,7 @@ from fiel.infra.replay.record import Record
 from fiel.infra.replay.rehearse import Rehearsal, rehearsing, unseen
 from fiel.infra.replay.served import Source
 from fiel.infra.replay.stage import Stage
-from fiel.infra.replay.walk import Walked
+from fiel.infra.replay.walk import Own, Walked
 from fiel.infra.telemetry.span import HopSpan
 from fiel.tools.canonical import CONTENT_KEY
 from fiel.tools.record import Entry, Hop, Node
@@ -69,20 +69,23 @@ class Made(NamedTuple):
     version: str
     graph: Graph
     reducers: Mapping[str, Reducer]
-    prompts: Callable[[str], Any]
+    stage: Stage
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the graph's context holds, with its kinds; nothing where it says nothing."""
+        return dict(getattr(self.graph.context_schema, "__annotations__", {}))
 
 
 def made(ported: Ported, stage: Stage) -> Made:
     """The graph, over ports that ask the record; once a process."""
     graph = ported.compiled(replace(stage.services, recorder=PlayRecorder()))
-    return Made(ported.version, graph, reducers_of(graph), stage.prompts)
+    return Made(ported.version, graph, reducers_of(graph), stage)
 
 
-async def played(record: Record, one: Made) -> Walked:
-    """Replay `record`, a run of that graph, whatever its version was."""
-    play = Play(record, one)
-    if record.graph != one.version:
-        play.found.notes.append(f"the graph was {record.graph}, it is {one.version} now")
+async def played(record: Record, one: Made, own: Own | None = None) -> Walked:
+    """Replay `record`, a run of that graph, whatever its version was; under its own bundles and prompts with `own`."""
+    play = Play(record, one, own)
     await play.through()
     return play.found
 
@@ -92,9 +95,15 @@ class Play:
 
     part: Part
 
-    def __init__(self, record: Record, one: Made) -> None:
-        self.record, self.reducers, self.prompts = record, one.reducers, one.prompts
+    def __init__(self, record: Record, one: Made, own: Own | None = None) -> None:
+        self.record, self.reducers = record, one.reducers
+        templates = own.prompts if own is not None else None
+        self.prompts = one.stage.prompts if templates is None else lambda name: templates
+        self.bundles: Mapping[str, Any] = own.bundles if own is not None else {}
+        self.context = record.kept_options
         self.found = Walked()
+        if record.graph != one.version:
+            self.found.notes.append(f"the graph was {record.graph}, it is {one.version} now")
         self.saver = InMemorySaver()
         self.graph: Graph = one.graph.copy({"checkpointer": self.saver})
 
@@ -108,21 +117,33 @@ class Play:
             if self.found.first is not None:
                 break
 
-    async def _run(self, given: Any) -> None:
-        row, run = self.record.row, self.part.run
-        config: Any = {"run_id": uuid.UUID(run.row.run), "recursion_limit": STEPS, "configurable": self._thread()}
-        kept = self.record.kept_options
-        one = Rehearsal(
-            self.record, Options(), Source(self.record), self.record.versions, False, run, row.run, self.prompts, {}
-        )
-        with rehearsing(one):
+    async def _run(self, given: Any, steps: int = STEPS) -> Mapping[str, Any]:
+        """What the state is in the end; nothing where the graph has raised."""
+        config: Any = {"run_id": uuid.UUID(self.part.run.row.run), "configurable": self._thread()}
+        config["recursion_limit"] = steps
+        with rehearsing(self._rehearsal()):
             token = PLAY.set(self)
             try:
-                await self.graph.ainvoke(given, config, context=dict(kept) or None)
+                return dict(await self.graph.ainvoke(given, config, context=dict(self.context) or None))
             except Exception as error:  # whatever a graph raises, its entries say how far it came
                 self.found.notes.append(f"the graph raised {type(error).__name__}")
+                return {}
             finally:
                 PLAY.reset(token)
+
+    def _rehearsal(self) -> Rehearsal:
+        record, run = self.record, self.part.run
+        return Rehearsal(
+            record,
+            Options(),
+            Source(record),
+            record.versions,
+            live=False,
+            run=run,
+            name=record.row.run,
+            prompts=self.prompts,
+            bundles=self.bundles,
+        )
 
     def _thread(self) -> dict[str, Any]:
         return {"thread_id": self.record.row.thread or self.record.row.run, KEY: self.record.principal}
@@ -203,23 +224,32 @@ class Play:
         """Await a node's call, every effect of it from the record, and write its entry."""
         part, source, seq = self.part, PartSource(self.record, status=one.body["status"]), one.entry.seq
         source.begin(one.body)
-        entered, keyed, served = CURRENT.set(step), CONTENT_KEY.set(step.run.mac), effects.SOURCE.set(source)
-        try:
-            result = await call
-        except GraphBubbleUp:
-            part.end(step, seq, {}, {}, "interrupted")
-            raise
-        except Exception as error:
-            part.end(step, seq, {}, {}, f"error:{getattr(error, 'code', type(error).__name__)}")
-            raise
-        finally:
-            step.run.active -= 1
+
+        def ended(update: State, status: str) -> None:
             part.unserved[seq] = source.differences()
-            CURRENT.reset(entered)
-            CONTENT_KEY.reset(keyed)
-            effects.SOURCE.reset(served)
-        part.end(step, seq, update_of(result), self.reducers, "ok")
-        return result
+            part.end(step, seq, update, self.reducers, status)
+
+        return await attempted(step, source, call, ended)
+
+
+async def attempted(step: Step, source: effects.Source, call: Any, ended: Callable[[State, str], None]) -> Any:
+    """Await a node's call, every effect of it from `source`; `ended` is told what it wrote, and how it ended."""
+    entered, keyed, served = CURRENT.set(step), CONTENT_KEY.set(step.run.mac), effects.SOURCE.set(source)
+    try:
+        result = await call
+    except GraphBubbleUp:
+        ended({}, "interrupted")
+        raise
+    except Exception as error:
+        ended({}, f"error:{getattr(error, 'code', type(error).__name__)}")
+        raise
+    finally:
+        step.run.active -= 1
+        CURRENT.reset(entered)
+        CONTENT_KEY.reset(keyed)
+        effects.SOURCE.reset(served)
+    ended(update_of(result), "ok")
+    return result
 
 
 def _step(one: Unfolded) -> int:

@@ -142,7 +142,7 @@ async def _call(
         CURRENT.reset(entered)
         CONTENT_KEY.reset(keyed)
     update = update_of(result)
-    identify(run, REDUCERS, update)
+    identify(run.next_entry, REDUCERS, update)
     run.end(step, update, REDUCERS, "ok", run_versions({}, update if "versions" in update else state))
     return result
 

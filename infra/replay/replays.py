@@ -8,6 +8,7 @@ from fiel.graphs.answer.graph import NAME
 from fiel.graphs.answer.options import Options, forbidden
 from fiel.infra.ledger.store import Store
 from fiel.infra.ledger.subjects import Keys
+from fiel.infra.replay.anew import played_anew
 from fiel.infra.replay.change import KINDS, UNCHANGED, Change
 from fiel.infra.replay.graphs import Ported
 from fiel.infra.replay.kept import Kept
@@ -59,7 +60,8 @@ class Replays:
         """
         name = record.graph.partition(":")[0]
         if name != NAME:
-            return await self._played(principal, record, name, change)
+            return await self._played(principal, record, name, change, spent)
+        _own_options(change)
         if change.strict:
             found: Walked = await strict(record, self.stage, await self._own(record) if change.then else None)
         else:
@@ -69,17 +71,24 @@ class Replays:
             self.sight, principal, record, found, value, lambda: documents_before(self.store, self.keys, record)
         )
 
-    async def _played(self, principal: Principal, record: Record, name: str, change: Change) -> dict[str, Any]:
-        """Replay a run of another graph. Raises NotReplayable for one that is not known here."""
+    async def _played(
+        self, principal: Principal, record: Record, name: str, change: Change, spent: Spent | None
+    ) -> dict[str, Any]:
+        """Replay a run of another graph. Raises NotReplayable for one that is not known here, UsageError for an option
+        that it has not.
+        """
         where = f"run {record.row.run}"
         if name not in self.graphs:
             hint = "Name the langgraph.json that has it: fiel replay RUN --graphs FILE"
             raise NotReplayable(f"this is a run of the graph {name!r}, which is not known here", where=where, hint=hint)
-        if not change.strict or change.then:
-            raise NotReplayable(f"a run of the graph {name!r} is replayed as it was, and not otherwise", where=where)
         if name not in self._made:
             self._made[name] = made(self.graphs[name], self.stage)
-        found = await played(record, self._made[name])
+        if change.then and not {"policy", "prompt"} & record.versions.keys():
+            raise NotReplayable("the record does not say which bundle and prompts decided", where=where)
+        if change.strict:
+            found: Walked = await played(record, self._made[name], await self._own(record) if change.then else None)
+        else:
+            found = await played_anew(record, self._made[name], change, spent)
         value = shaped(record, found, change)
         return value if principal.may("administrator") else bare(found, value)
 
@@ -98,12 +107,9 @@ class Replays:
             raise UsageError(
                 f"{unknown[0]!r} cannot be asked again", where="again", hint=f"There are: {', '.join(KINDS)}"
             )
-        known = {spec.name for spec in fields(Options)}
-        if unknown := sorted(set(change.options) - known):
-            raise UsageError(
-                f"there is no option {unknown[0]!r}", where="options", hint=f"There are: {', '.join(known)}"
-            )
-        options = Options(**change.options)
+        if not self.graphs:
+            _own_options(change)
+        options = Options(**{name: value for name, value in change.options.items() if name in _OPTIONS})
         if (wrong := forbidden(options, frozenset({"administrator"}))) is not None:
             raise UsageError(f"option {wrong} cannot have this value", where="options")
         installed = self.stage.installed
@@ -113,6 +119,16 @@ class Replays:
             self.stage.prompts(options.prompt)
         if "policy" in change.options:
             installed.policies.bundle(options.policy)
+
+
+_OPTIONS = frozenset(spec.name for spec in fields(Options))
+
+
+def _own_options(change: Change) -> None:
+    """Raises UsageError for an option that fiel's own graph has not."""
+    if unknown := sorted(set(change.options) - _OPTIONS):
+        hint = f"There are: {', '.join(sorted(_OPTIONS))}"
+        raise UsageError(f"there is no option {unknown[0]!r}", where="options", hint=hint)
 
 
 def shaped(record: Record, found: Walked, change: Change) -> dict[str, Any]:

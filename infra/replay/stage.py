@@ -26,10 +26,9 @@ class Stage:
         self.installed = installed
         self.prompts = installed.prompts or prompts
         """Prompts by the name of their version, as they are installed."""
-        port = _Port("chat", lambda: installed.chat(_chat_name(installed)))
         self.services = Services(
             callers=ConfigCallers(),
-            chats=_EveryChat(effects.RecordedChat(port)),
+            chats=_Chats(installed),
             embed=effects.RecordedEmbedder(_Port("embed", lambda: installed.embed)),
             guard=effects.RecordedGuard(_Port("guard", lambda: installed.guard)),
             judge=effects.RecordedJudge(_Port("judge", lambda: installed.judge)),
@@ -49,12 +48,6 @@ class Stage:
         )
         """The ports of a replay."""
         self.graph: Graph = build(self.services)
-
-
-def _chat_name(installed: Services) -> str:
-    """The chat model of the options where it is installed, else the first one."""
-    name = HERE.get().options.chat
-    return name if name in installed.chats else ""
 
 
 def _forbidden_then(options: Any, roles: frozenset[Role]) -> str | None:
@@ -162,14 +155,19 @@ class _Bundles:
         return await _live(self._policies.check, *arguments)
 
 
-class _EveryChat(Mapping[str, Chat]):
-    """One port under whatever name the options give: the model of then need not be installed now."""
+class _Chats(Mapping[str, Chat]):
+    """A port under whatever name is asked for: the model of then need not be installed now."""
 
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
+    def __init__(self, installed: Services) -> None:
+        self._installed = installed
 
     def __getitem__(self, name: str) -> Chat:
-        return self._chat
+        return effects.RecordedChat(_Port("chat", lambda: self._model(name)))
+
+    def _model(self, name: str) -> Chat:
+        """The model of the replay's options, else the one asked for; the first one where that is not installed."""
+        name = HERE.get().options.chat or name
+        return self._installed.chat(name if name in self._installed.chats else "")
 
     def __contains__(self, name: object) -> bool:
         return True

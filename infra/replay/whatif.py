@@ -4,7 +4,7 @@ The run goes through the whole graph, from where the first run of its line began
 unchanged is answered from the record. Differences that only name another version are the change itself and no finding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -162,25 +162,7 @@ class _Walk:
         if not found.refused:
             found.outcome, found.reason = state.get("outcome"), str(state.get("reason") or "")
             found.answer = str(state.get("answer") or "")
-        found.notes += self._others()
-
-    def _others(self) -> list[str]:
-        """Names the models that were asked live, where they are others than those of then."""
-        installed = self.stage.installed
-        ports: Mapping[str, Any] = {
-            "embed": installed.embed,
-            "guard": installed.guard,
-            "index": installed.search,
-            "judge": installed.judge,
-            "rerank": installed.rerank,
-            "second": installed.second,
-        }
-        notes = []
-        for name in sorted({_PORTS.get(kind, kind) for kind in self.pool.asked} & set(ports)):
-            then, now = self.one.stated.get(name, ""), ports[name].version
-            if then != now:
-                notes.append(f"{name} was {then} then; what was asked live, {now} has answered")
-        return notes
+        found.notes += others(self.stage, self.one.stated, self.pool.asked)
 
     def _then(self, digest: str) -> Any:
         return self.record.value(digest) if digest in self.record.contents else None
@@ -188,6 +170,25 @@ class _Walk:
     def _now(self, digest: str) -> Any:
         data = self.one.run.content(digest)
         return self._then(digest) if data is None else orjson.loads(data)
+
+
+def others(stage: Stage, stated: Mapping[str, str], asked: Collection[str]) -> list[str]:
+    """Names the models that were `asked` live, by kind, where they are others than those of then."""
+    installed = stage.installed
+    ports: Mapping[str, Any] = {
+        "embed": installed.embed,
+        "guard": installed.guard,
+        "index": installed.search,
+        "judge": installed.judge,
+        "rerank": installed.rerank,
+        "second": installed.second,
+    }
+    notes = []
+    for name in sorted({_PORTS.get(kind, kind) for kind in asked} & set(ports)):
+        then, now = stated.get(name, ""), ports[name].version
+        if then != now:
+            notes.append(f"{name} was {then} then; what was asked live, {now} has answered")
+    return notes
 
 
 def _edits(line: Sequence[Unfolded]) -> list[str]:

@@ -186,10 +186,10 @@ async def test_a_hop_that_goes_elsewhere_is_named(running: Running, monkeypatch:
     assert (first["what"], first["recorded"], first["replayed"]) == ("next hop", "again", "settle")
 
 
-async def test_a_graph_that_nobody_names_and_a_change_are_told_as_such(running: Running) -> None:
+async def test_a_graph_that_nobody_names_and_what_nothing_says_are_told_as_such(running: Running) -> None:
     run = await running.run({"words": ["alpha"]}, str(uuid.uuid4()))
-    with pytest.raises(NotReplayable, match="as it was"):
-        await running.replay(run, change=Change({"policy": "default"}))
+    with pytest.raises(NotReplayable, match="does not say which bundle"):
+        await running.replay(run, change=Change(then=True))
     running.tally = replace(running.tally, name="other")
     with pytest.raises(NotReplayable, match="'tally', which is not known here") as told:
         await running.replay(run)

@@ -102,12 +102,20 @@ class ReplayAsk(Wire):
     """Once live calls have cost so much, no further one begins."""
     then: bool = False
     """Under the bundle and the prompts of then."""
+    now: bool = False
+    """Under the bundle and the prompts of now, to an end of its own."""
 
     def change(self) -> Change:
         named = {"policy": self.policy, "prompt": self.prompt, "chat": self.chat}
         options = {name: value for name, value in named.items() if value is not None}
         return Change(
-            {**self.options, **options}, frozenset(self.again), self.live, self.then, self.max_live, self.max_cost
+            {**self.options, **options},
+            frozenset(self.again),
+            self.live,
+            self.then,
+            self.now,
+            self.max_live,
+            self.max_cost,
         )
 
 

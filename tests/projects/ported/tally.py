@@ -67,7 +67,8 @@ def _each(state: State) -> list[Send]:
 
 def build(services: Services) -> StateGraph[Any, Any, Any, Any]:
     clock, fresh, length, ask = (
-        recorded("clock", _now), recorded("id", _id), recorded("length", _length), recorded("ask", _ask)
+        recorded("clock", _now, again=True), recorded("id", _id, again=True),
+        recorded("length", _length), recorded("ask", _ask),
     )  # fmt: skip
     wear = services.recorder.wear
 
