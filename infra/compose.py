@@ -244,7 +244,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         corpus = _corpus(settings, database, await embedding, language)
         ledger = await stack.enter_async_context(ledger_connections(database))
         kind = ChainedStore if settings.chain == "release" else PostgresStore
-        store = kind(ledger.system, ledger.single)
+        store = kind(ledger.system, ledger.aside)
         await _key_is_there(settings, store)
         await _kept(database, policies)
         keys = SubjectKeys(ledger.system, cipher(settings))

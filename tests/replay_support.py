@@ -39,7 +39,7 @@ class Recorded(House):
 async def recorded_in(database: Database) -> AsyncIterator[Recorded]:
     """The house while the block runs."""
     cipher, models, policies, reviews = Cipher(key_of(b"k" * 32)), Models(), BreakablePolicies(), MemoryReviews()
-    store = PostgresStore(database.system, database.single)
+    store = PostgresStore(database.system, database.aside)
     keys = SubjectKeys(database.system, cipher)
     recorder = LedgerRecorder(
         store, cipher, ConfigCallers(), redact=lambda text: policies.redact(policies.bundle("default"), text), keys=keys

@@ -58,7 +58,7 @@ async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[
     async with open_database(settings) as database, ledger_connections(database) as ledger:
         await fill(database, settings.folder / "bench", chunks)
         recorder = LedgerRecorder(
-            PostgresStore(ledger.system, ledger.single),
+            PostgresStore(ledger.system, ledger.aside),
             keys.Cipher(keys.load_or_create(settings.folder / "keys/ledger.key")),
             ConfigCallers(),
             redact=lambda text: policies.redact(policies.bundle("default"), text),

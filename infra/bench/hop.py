@@ -20,7 +20,7 @@ from langchain_core.runnables import RunnableConfig
 
 from fiel.infra.ledger.effects import RecordedEmbedder
 from fiel.infra.ledger.keys import Cipher, key_of
-from fiel.infra.ledger.postgres import PostgresStore, System
+from fiel.infra.ledger.postgres import Aside, PostgresStore, System
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.store import MemoryStore, Store
 from fiel.tools.embed import Vector
@@ -208,7 +208,7 @@ class _Variant:
             await self._recorder.close()
 
 
-async def bench(system: System, single: System, runs: int = 50, rounds: int = 21) -> Facts:
+async def bench(system: System, aside: Aside, runs: int = 50, rounds: int = 21) -> Facts:
     """Bare graph, recorded without and with a database, alone and sixteen at once.
 
     The variants take turns, and what is above the bare graph is the median of the rounds' own differences: the clock of
@@ -217,7 +217,7 @@ async def bench(system: System, single: System, runs: int = 50, rounds: int = 21
     stores: list[tuple[str, Callable[[], Store | None]]] = [
         ("bare", lambda: None),
         ("recorded, nothing kept", _Nothing),
-        ("recorded, PostgreSQL", lambda: PostgresStore(system, single)),
+        ("recorded, PostgreSQL", lambda: PostgresStore(system, aside)),
     ]
     out: Facts = {"runs": runs * rounds, "hops": HOPS, "parts_us": {k: round(v, 1) for k, v in parts().items()}}
     for width in (1, 16):
@@ -255,7 +255,7 @@ async def _main(runs: int) -> None:
 
     with tempfile.TemporaryDirectory(prefix="fiel-bench-") as home:
         async with open_database(Settings(home=str(Path(home)))) as database:
-            found = await bench(database.system, database.single, runs)
+            found = await bench(database.system, database.aside, runs)
             found["bytes_a_run"] = round(await size(database.system))
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
 

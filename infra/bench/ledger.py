@@ -67,7 +67,7 @@ async def append(url: str, count: int) -> None:
     """One of the processes: says that it is ready, and appends when it is told to."""
     flushes = list(_copies(await _recorded(), count))
     async with Database(url, size=2) as database:
-        writer = Writer(PostgresStore(database.system, database.single), patience=60.0)
+        writer = Writer(PostgresStore(database.system, database.aside), patience=60.0)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
 

@@ -14,12 +14,13 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from fiel.infra.database.aside import ADOPT, Aside, Values
 from fiel.infra.database.errors import DatabaseMisfit, place, speaks_of_server, unavailable
+from fiel.infra.database.layout import RUNTIME
 from fiel.infra.database.migrate import APPLIED, Applied, known, pending
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.principal import Principal
 
-RUNTIME = "fiel_runtime"
 LEAST_SERVER = 150000
 LEAST_PGVECTOR = (0, 8)
 
@@ -67,6 +68,7 @@ class Database:
         self._size = size
         self._timeout = timeout
         self._pool: AsyncConnectionPool[AsyncConnection[Any]] | None = None
+        self._aside = Aside(url)
 
     async def open(self) -> None:
         """Connect and check. Raises DatabaseUnavailable where nothing answers, DatabaseMisfit where it does not fit."""
@@ -91,6 +93,7 @@ class Database:
     async def close(self) -> None:
         """Give the connections back. Closing twice is fine."""
         pool, self._pool = self._pool, None
+        await self._aside.close()
         if pool is not None:
             await pool.close()
 
@@ -167,6 +170,12 @@ class Database:
                 if connection.closed or speaks_of_server(error):
                     raise unavailable(error, self.url) from error
                 raise
+
+    async def aside(self, statement: str, values: Values) -> None:
+        """Run a statement that commits itself and gives no rows, on a connection in a thread; see `Aside.execute`."""
+        if self._pool is None:
+            raise DatabaseUnavailable("the database is not open", where=place(self.url))
+        await self._aside.execute(statement, values)
 
     @asynccontextmanager
     async def _borrowed(self, deadline: float) -> AsyncIterator[AsyncConnection[Any]]:
@@ -267,7 +276,7 @@ async def _give_back(pool: AsyncConnectionPool[AsyncConnection[Any]], connection
 async def _adopt(connection: AsyncConnection[Any]) -> None:
     """Make a new connection one of the runtime role, whoever logged in."""
     try:
-        await connection.execute(f"SET ROLE {RUNTIME}; SET standard_conforming_strings = on; SET search_path = public")
+        await connection.execute(ADOPT)
     except psycopg.errors.InvalidParameterValue as error:
         raise _not_migrated(connection.info.dsn) from error
     except psycopg.errors.InsufficientPrivilege as error:

@@ -1,7 +1,8 @@
 """The ledger's store in PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,25 +19,31 @@ System = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 """A transaction without a caller: `Database.system`."""
 
 
+Aside = Callable[[str, Callable[[], Sequence[Any]]], Awaitable[None]]
+"""Runs one statement that commits itself; its parameters are made where it is run."""
+
+
 class PostgresStore:
     """`fiel.infra.ledger.store.Store` in the schema `fiel`.
 
-    `single` gives a connection on which each statement commits itself (`Database.single`): one round trip instead of
-    three. Without it, appending goes through `system` too.
+    `aside` runs a statement that commits itself (`Database.aside`): one round trip instead of three, and outside of the
+    event loop. Without it, appending goes through `system` too.
     """
 
-    def __init__(self, system: System, single: System | None = None) -> None:
+    def __init__(self, system: System, aside: Aside | None = None) -> None:
         self.system = system
-        self._single = single or system
+        self._aside = aside or self._inside
         self._sql = load(__package__, "store.sql")
 
     @asynccontextmanager
-    async def _connection(self, way: System | None = None) -> AsyncIterator[AsyncConnection[Any]]:
-        try:
-            async with (way or self.system)() as connection:
+    async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        with _passing():
+            async with self.system() as connection:
                 yield connection
-        except psycopg.OperationalError as error:  # a lock, a full disk, a cut connection: all may pass
-            raise DatabaseUnavailable(f"the ledger cannot be reached: {error}", where="fiel.entries") from error
+
+    async def _inside(self, statement: str, values: Callable[[], Sequence[Any]]) -> None:
+        async with self.system() as connection:
+            await connection.execute(statement.encode(), values(), prepare=True)
 
     async def append(self, flushes: Sequence[Flush]) -> None:
         try:
@@ -47,8 +54,8 @@ class PostgresStore:
                 await self._append(missing)
 
     async def _append(self, flushes: Sequence[Flush]) -> None:
-        async with self._connection(self._single) as connection:
-            await connection.execute(self._sql["append"], _arrays(flushes), prepare=True)
+        with _passing():
+            await self._aside(self._sql["append"], partial(_arrays, flushes))
 
     async def _stands(self, flush: Flush) -> bool:
         """Whether the entries of a flush are there already. Raises RecordConflict where others are."""
@@ -88,6 +95,15 @@ class PostgresStore:
             cursor = connection.cursor(binary=True)
             await cursor.execute(self._sql[query], values)
             return await cursor.fetchall()
+
+
+@contextmanager
+def _passing() -> Iterator[None]:
+    """A lock, a full disk, a cut connection: all may pass."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"the ledger cannot be reached: {error}", where="fiel.entries") from error
 
 
 def _row(row: tuple[Any, ...]) -> RunRow:

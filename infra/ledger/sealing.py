@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 
 from fiel.infra.ledger.elsewhere import Elsewhere, Spread
 from fiel.infra.ledger.heads import Signer
-from fiel.infra.ledger.postgres import PostgresStore
+from fiel.infra.ledger.postgres import Aside, PostgresStore
 from fiel.infra.ledger.store import Flush
 from fiel.infra.ledger.verify import merkle
 from fiel.tools.canonical import canonical, digest
@@ -141,8 +141,8 @@ class Sealing:
 class ChainedStore(PostgresStore):
     """A store whose flushes are in the chain of their tenant before anybody is told that they are committed."""
 
-    def __init__(self, system: System, single: System | None = None) -> None:
-        super().__init__(system, single)
+    def __init__(self, system: System, aside: Aside | None = None) -> None:
+        super().__init__(system, aside)
         self._sealing = Sealing(system)
 
     async def append(self, flushes: Sequence[Flush]) -> None:

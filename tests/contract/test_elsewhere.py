@@ -186,7 +186,7 @@ def test_a_place_must_be_one(tmp_path: Path) -> None:
 
 
 async def test_where_chained_before_release_is_asked_for_nothing_waits_after_a_commit(database: Database) -> None:
-    store, rival = ChainedStore(database.system, database.single), Sealing(database.system)
+    store, rival = ChainedStore(database.system, database.aside), Sealing(database.system)
     for _ in range(5):
         await store.append([flush(str(uuid4())) for _ in range(3)])
         async with database.system() as connection:

@@ -18,7 +18,7 @@ def store(request: pytest.FixtureRequest) -> Store:
     if request.param == "memory":
         return MemoryStore()
     database: Database = request.getfixturevalue("database")
-    return PostgresStore(database.system, database.single)
+    return PostgresStore(database.system, database.aside)
 
 
 def entries(count: int, start: int = 0, prev: str = "") -> tuple[Sealed, ...]:

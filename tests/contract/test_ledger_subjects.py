@@ -40,7 +40,7 @@ class State(TypedDict, total=False):
 
 async def ask(database: Database, caller: str, question: str = "si") -> tuple[str, dict[str, Any], list[Entry]]:
     """A run of one hop, which says what it takes the question's digest for."""
-    store = PostgresStore(database.system, database.single)
+    store = PostgresStore(database.system, database.aside)
     recorder = LedgerRecorder(store, MASTER, Callers(caller), redact=str, keys=SubjectKeys(database.system, MASTER))
 
     async def hop(state: State, runtime: Any, config: RunnableConfig) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def started(url: str) -> "subprocess.Popen[str]":
 async def test_a_sealer_that_is_killed_anywhere_leaves_a_chain_that_holds(
     database: Database, database_urls: Urls, settings: Settings
 ) -> None:
-    store, runs, chance = PostgresStore(database.system, database.single), 0, random.Random(7)
+    store, runs, chance = PostgresStore(database.system, database.aside), 0, random.Random(7)
     for _ in range(6):
         process = started(database_urls.runtime)
         assert process.stdout is not None
@@ -100,7 +100,7 @@ async def test_on_a_full_disk_the_answer_is_withheld_and_recorded_once_there_is_
     database: Database, settings: Settings
 ) -> None:
     ledger = recorder(database, patience=0.3)
-    ledger.store = store = Full(database.system, database.single)
+    ledger.store = store = Full(database.system, database.aside)
     ledger.writer.store = store
     run, state = uuid4(), dict[str, Any]()
     state = await graph(ledger).ainvoke({"question": "q"}, {"run_id": run})

@@ -81,7 +81,7 @@ def store(kind: str, request: pytest.FixtureRequest) -> Store:
     if kind not in ("postgres", "keyed"):
         return MemoryStore()
     database: Database = request.getfixturevalue("database")
-    return PostgresStore(database.system, database.single)
+    return PostgresStore(database.system, database.aside)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ async def test_a_draft_outlives_its_process_where_steps_are_saved(kind: str, sto
 
 
 async def test_drafts_lie_encrypted_and_only_as_long_as_they_may_be_resumed(database: Database) -> None:
-    home = house("ledger", PostgresStore(database.system, database.single))
+    home = house("ledger", PostgresStore(database.system, database.aside))
     await home.graph(interrupt_before=["release"]).ainvoke({"question": "q"}, config(), durability="sync")
     await home.graph().ainvoke(
         {"question": "q"}, {"run_id": uuid4(), "configurable": {"thread_id": "u"}}, durability="exit"

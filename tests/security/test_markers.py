@@ -122,7 +122,7 @@ async def place(
         saver = await stack.enter_async_context(open_saver(urls.runtime, urls.owner, cipher(settings)))
         keys = SubjectKeys(database.system, cipher(settings))
         recorder = LedgerRecorder(
-            PostgresStore(database.system, database.single),
+            PostgresStore(database.system, database.aside),
             cipher(settings),
             ConfigCallers(),
             redact=lambda text: text,

@@ -97,7 +97,7 @@ def keys(database: Database) -> SubjectKeys:
 
 async def asked(database: Database, keys: SubjectKeys, count: int = 1) -> tuple[list[str], Kept]:
     """Runs that were recorded and shipped."""
-    store = PostgresStore(database.system, database.single)
+    store = PostgresStore(database.system, database.aside)
     recorder = LedgerRecorder(store, CIPHER, Callers(), redact=str.upper, keys=keys)
     compiled, runs, kept = graph(recorder), [uuid4() for _ in range(count)], Kept()
     for run in runs:

@@ -66,7 +66,7 @@ def graph(recorder: LedgerRecorder, saver: Any = None, middle: Any = second) -> 
 
 
 def recorder(database: Database, **more: Any) -> LedgerRecorder:
-    return LedgerRecorder(PostgresStore(database.system, database.single), CIPHER, Callers(), redact=str, **more)
+    return LedgerRecorder(PostgresStore(database.system, database.aside), CIPHER, Callers(), redact=str, **more)
 
 
 async def live(url: str, owner: str, run: str, question: str) -> None:

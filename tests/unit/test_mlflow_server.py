@@ -104,7 +104,7 @@ async def test_traces_arrive_whole_typed_and_once_also_after_an_outage(
     database: Database, postgres: Postgres, tmp_path: Path
 ) -> None:
     recorder = LedgerRecorder(
-        PostgresStore(database.system, database.single), CIPHER, Callers(), redact=lambda text: text
+        PostgresStore(database.system, database.aside), CIPHER, Callers(), redact=lambda text: text
     )
     compiled = graph(recorder)
     server = MlflowServer(tmp_path, backend(postgres))
@@ -168,7 +168,7 @@ async def test_traces_of_a_real_server_are_compared_with_the_ledger(
     database: Database, postgres: Postgres, tmp_path: Path
 ) -> None:
     keys = SubjectKeys(database.system, CIPHER)
-    store = PostgresStore(database.system, database.single)
+    store = PostgresStore(database.system, database.aside)
     recorder = LedgerRecorder(store, CIPHER, Callers(), redact=str.upper, keys=keys)
     compiled, server = graph(recorder), MlflowServer(tmp_path, backend(postgres))
     runs, mlflow = [uuid4() for _ in range(25)], None
