@@ -94,6 +94,26 @@ async def check(search: PostgresSearch, chunks: list[Stored]) -> None:
             assert await found(search, caller) == may_read(caller, chunks), caller
 
 
+async def told_of(search: PostgresSearch, caller: Principal, name: str) -> tuple[str, ...] | None:
+    """The languages that `caller` is told the collection has; None where they are told that there is none."""
+    try:
+        return (await search.collection(caller, name)).languages
+    except CollectionNotFound:
+        return None
+
+
+async def check_collections(database: Database, search: PostgresSearch) -> None:
+    """Two collections that hold one chunk and none: to be told of either takes a right to write, or to read in it."""
+    red = chunk(0, frozenset({"red"}), np.random.default_rng(6))
+    await Bulk(database.acting, ADMINISTRATOR).put("red", [red])
+    await Bulk(database.acting, ADMINISTRATOR).put("empty")
+    for caller in CALLERS:
+        reads = caller.tenant == "default" and "red" in caller.grants
+        writes = caller == ADMINISTRATOR
+        assert await told_of(search, caller, "red") == (("en",) if reads or writes else None), caller
+        assert await told_of(search, caller, "empty") == (() if writes else None), caller
+
+
 @pytest.mark.parametrize("exact", [0, 2_500], ids=["indexed", "exact"])
 async def test_everybody_finds_all_they_may_read_and_nothing_else(
     database: Database, chunks: list[Stored], exact: int
@@ -112,12 +132,17 @@ async def test_row_security_holds_where_the_query_forgets_who_asks(
     bare = re.sub(r"\w+\.acl && \(SELECT fiel\.caller_grants\(\)\)", "true", queries["hybrid"])
     assert bare.count("fiel.caller_grants") == 0
     assert bare != queries["hybrid"]
+    collection = re.sub(r" AND a\.acl && \(.*?\)\)|AND \(n\.chunks > 0 OR .*", "", queries["collection"])
+    assert collection.count("fiel.caller_tenant") == 1
+    assert collection.count("fiel.caller") == 1
 
     def forgetful(*_: str) -> Mapping[str, str]:
-        return {**queries, "hybrid": bare}
+        return {**queries, "hybrid": bare, "collection": collection}
 
     monkeypatch.setattr("fiel.tools.search.postgres.load", forgetful)
-    await check(PostgresSearch(database.read, model="m", dimensions=DIMENSIONS), chunks)
+    search = PostgresSearch(database.read, model="m", dimensions=DIMENSIONS)
+    await check(search, chunks)
+    await check_collections(database, search)
 
 
 async def test_the_query_holds_where_row_security_is_gone(
@@ -126,7 +151,9 @@ async def test_the_query_holds_where_row_security_is_gone(
     async with await AsyncConnection.connect(database_urls.owner, autocommit=True) as owner:
         for table in TABLES[:-1]:
             await owner.execute(f"ALTER TABLE fiel.{table} DISABLE ROW LEVEL SECURITY".encode())
-    await check(PostgresSearch(database.read, model="m", dimensions=DIMENSIONS), chunks)
+    search = PostgresSearch(database.read, model="m", dimensions=DIMENSIONS)
+    await check_collections(database, search)
+    await check(search, chunks)
     await check(PostgresSearch(database.read, model="m", dimensions=DIMENSIONS, exact=0), chunks)
 
 

@@ -17,13 +17,15 @@ LEFT JOIN (fiel.shelves s JOIN fiel.audiences a ON a.id = s.audience AND a.acl &
     ON s.tenant = c.tenant AND s.collection = c.id
 LEFT JOIN LATERAL (SELECT sum(chunks) AS chunks FROM fiel.shelf_counts WHERE shelf = s.id) n ON true
 WHERE c.tenant = (SELECT fiel.caller_tenant()) AND c.name = %(collection)s
+    -- That it exists is told to those who write, and to those who read something in it.
+    AND (n.chunks > 0 OR (SELECT fiel.caller_curates()))
 GROUP BY c.name, c.policy, s.language
 ORDER BY chunks DESC NULLS LAST, s.language
 
 -- name: few
 -- All visible chunks by the vectors that stand shelf by shelf. Chunks of another model come last, so that no visible one
 -- is out of reach.
-SELECT v.chunk
+SELECT v.chunk AS number
 FROM fiel.vectors v
 WHERE (SELECT few FROM size) AND v.shelf = ANY (ARRAY(SELECT id FROM scope))
 ORDER BY CASE WHEN v.space = (SELECT hashtextextended(%(model)s, %(dimensions)s))
@@ -63,31 +65,19 @@ WITH scope AS MATERIALIZED (
         SELECT greatest(reltuples, visible, 1) AS chunks FROM pg_catalog.pg_class WHERE oid = 'fiel.chunks'::regclass
     ) AS kept
 ), near AS MATERIALIZED (
-    -- Few visible: all of them are compared.
-    SELECT c.number, c.shelf, c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
-        THEN c.embedding <=> %(vector)s::vector END AS distance
-    FROM fiel.chunks c
-    WHERE c.number = ANY (ARRAY($few)) AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
+    -- The dense list. Few visible: all of them are compared.
+    SELECT number FROM ($few) AS compared
     UNION ALL
-    -- Many visible: the index gives half-precision neighbours, the true distance is taken outside of it.
-    (
-        SELECT n.number, n.shelf, n.id, n.embedding <=> %(vector)s::vector AS distance
-        FROM (
-            SELECT c.number, c.shelf, c.id, c.embedding
-            FROM fiel.chunks c
-            WHERE NOT (SELECT few FROM size)
-                AND c.dimensions = $dimensions AND c.model = %(model)s
-                AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
-            ORDER BY c.embedding::halfvec($dimensions) <=> %(vector)s::vector::halfvec($dimensions)
-            LIMIT %(depth)s
-        ) n
-    )
-), dense AS MATERIALIZED (
-    SELECT number, shelf, id, distance,
-        CASE WHEN distance IS NOT NULL THEN row_number() OVER (ORDER BY distance NULLS LAST, number) END AS rank
-    FROM near
-), span AS MATERIALIZED (
-    SELECT min(1 - distance) AS low, max(1 - distance) AS high FROM dense
+    -- Many visible: the index gives half-precision neighbours.
+    SELECT number FROM (
+        SELECT c.number
+        FROM fiel.chunks c
+        WHERE NOT (SELECT few FROM size)
+            AND c.dimensions = $dimensions AND c.model = %(model)s
+            AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
+        ORDER BY c.embedding::halfvec($dimensions) <=> %(vector)s::vector::halfvec($dimensions)
+        LIMIT %(depth)s
+    ) AS indexed
 ), tongues AS MATERIALIZED (
     SELECT language, seed, sum(chunks)::float8 AS chunks, greatest(sum(tokens)::float8 / sum(chunks), 1) AS length
     FROM scope GROUP BY language, seed
@@ -128,13 +118,15 @@ WITH scope AS MATERIALIZED (
 ), listed AS MATERIALIZED (
     SELECT chunk, shelf, coverage FROM matched ORDER BY coverage DESC, chunk LIMIT %(depth)s
 ), candidates AS MATERIALIZED (
-    SELECT number, shelf, id, distance, rank, number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed FROM dense
-    UNION ALL
-    SELECT c.number, c.shelf, c.id, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
-        THEN c.embedding <=> %(vector)s::vector END, NULL, true
+    -- Both lists, each chunk once, with its true distance.
+    SELECT c.number, c.shelf, c.id, c.number = ANY (ARRAY(SELECT number FROM near)) AS near,
+        c.number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed,
+        CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector END AS distance
     FROM fiel.chunks c
-    WHERE c.number = ANY (ARRAY(SELECT chunk FROM listed WHERE chunk <> ALL (ARRAY(SELECT number FROM dense))))
+    WHERE c.number = ANY (ARRAY(SELECT number FROM near UNION ALL SELECT chunk FROM listed))
         AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
+), span AS MATERIALIZED (
+    SELECT min(1 - distance) AS low, max(1 - distance) AS high FROM candidates WHERE near
 ), common AS MATERIALIZED (
     -- Common words find nothing by themselves, but count for what was found.
     SELECT p.chunk, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
@@ -148,12 +140,14 @@ WITH scope AS MATERIALIZED (
     ) p
     GROUP BY p.chunk
 ), ranked AS MATERIALIZED (
-    SELECT f.number, f.id, f.similarity, f.rank AS dense_rank,
+    SELECT f.number, f.id, f.similarity,
+        CASE WHEN f.near AND f.similarity IS NOT NULL
+            THEN row_number() OVER (PARTITION BY f.near ORDER BY f.similarity DESC NULLS LAST, f.number) END AS dense_rank,
         CASE WHEN f.listed THEN row_number() OVER (PARTITION BY f.listed ORDER BY f.coverage DESC, f.number) END AS text_rank,
         round((coalesce(CASE WHEN s.high > s.low THEN (f.similarity - s.low) / (s.high - s.low) ELSE f.similarity - s.high + 1
             END, 0) + 2.5::float8 * f.coverage)::numeric / 3.5, 6) AS score
     FROM (
-        SELECT c.number, c.id, c.rank, c.listed, 1 - c.distance AS similarity,
+        SELECT c.number, c.id, c.near, c.listed, 1 - c.distance AS similarity,
             coalesce(m.coverage, 0) + coalesce(o.coverage, 0) AS coverage
         FROM candidates c
         LEFT JOIN matched m ON m.chunk = c.number
