@@ -7,7 +7,7 @@ checkpoints and runs, the names and versions of channels, and values that are nu
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,6 +32,10 @@ _LOCK = 7_241_339_102
 WAIT = 10.0
 """Longest wait for a connection, in seconds."""
 
+
+WRITER = "fiel:run"
+"""Channel of rows that say which run a task wrote for, on a checkpoint that another run has made: what goes back behind
+a run's marks reads them (`fiel.infra.hosts.keep.rewind`)."""
 
 _THREAD: ContextVar[str] = ContextVar("thread")
 """Whose blobs are being sealed or opened. Without one neither is possible."""
@@ -75,6 +79,15 @@ class ThreadSaver(AsyncPostgresSaver):
     def __init__(self, pool: AsyncConnectionPool[Any], cipher: Cipher, url: str) -> None:
         super().__init__(pool, serde=EncryptedSerializer(ThreadCipher(cipher), JsonPlusSerializer()))
         self._url = url
+        self.others: set[str] | None = None
+        """Checkpoints that a run has read and not made; None: this checkpointer is not for one run alone."""
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        found = await super().aget_tuple(config)
+        run = (config.get("metadata") or {}).get("run_id")
+        if self.others is not None and run and found is not None and found.metadata.get("run_id") != run:
+            self.others.add(found.checkpoint["id"])
+        return found
 
     async def aput(
         self,
@@ -90,6 +103,14 @@ class ThreadSaver(AsyncPostgresSaver):
         sealed: Checkpoint = {**checkpoint, "channel_values": values}
         return await super().aput(config, sealed, metadata, new_versions)
 
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        if self.others and config["configurable"]["checkpoint_id"] in self.others:
+            run = config["metadata"]["run_id"]
+            await super().aput_writes(config, [(WRITER, None)], f"{task_id}/{run}", task_path)
+        await super().aput_writes(config, writes, task_id, task_path)
+
     def _dump_blobs(
         self, thread_id: str, checkpoint_ns: str, values: dict[str, Any], versions: ChannelVersions
     ) -> list[tuple[str, str, str, str, str, bytes | None]]:
@@ -104,7 +125,8 @@ class ThreadSaver(AsyncPostgresSaver):
     async def _load_checkpoint_tuple(self, value: Any) -> CheckpointTuple:
         with _thread(value["thread_id"]):
             _refuse_clear_text(value)
-            return await super()._load_checkpoint_tuple(value)
+            writes = [one for one in value["pending_writes"] or () if one[1] != WRITER.encode()]
+            return await super()._load_checkpoint_tuple({**value, "pending_writes": writes})
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 from fiel.infra.api.errors import TooMany
 from fiel.infra.database.connect import Database
 from fiel.infra.hosts.own import OwnHost
-from fiel.infra.hosts.port import HostEnd, HostEvent, RunOrder
+from fiel.infra.hosts.port import HostEnd, HostItem, RunOrder
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.principal import Principal
 from fiel.tools.sql import load
@@ -86,7 +86,7 @@ class MeteredHost(OwnHost):
 
     spend: Spend
 
-    async def run(self, order: RunOrder) -> AsyncGenerator[HostEvent | HostEnd, None]:
+    async def run(self, order: RunOrder) -> AsyncGenerator[HostItem, None]:
         principal = order.caller.principal
         await self.spend.check(principal)
         async with aclosing(OwnHost.run(self, order)) as stream:

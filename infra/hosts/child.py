@@ -19,8 +19,11 @@ from fiel.infra.hosts.port import (
     Caller,
     HostEnd,
     HostEvent,
+    HostItem,
+    HostMark,
     Json,
     RunOrder,
+    Said,
     StateQuery,
     ThreadRef,
     UnknownGraph,
@@ -106,7 +109,7 @@ class ChildHost:
         shown: Json = await self._ask("subgraphs", graph_id, given)
         return shown
 
-    async def run(self, order: RunOrder) -> AsyncGenerator[HostEvent | HostEnd, None]:
+    async def run(self, order: RunOrder) -> AsyncGenerator[HostItem, None]:
         self._spec(order.graph_id)
         check_modes(order.stream_modes)
         check_config(order.config)
@@ -128,6 +131,8 @@ class ChildHost:
                     if unread >= ACK:
                         child.read(call, unread)
                         unread = 0
+                elif "mark" in header:
+                    yield HostMark(*header["mark"])
                 else:
                     ended = True
                     yield _end(header, body)
@@ -169,6 +174,9 @@ class ChildHost:
 
     async def forget_run(self, thread: ThreadRef, run_id: str) -> None:
         await keep.forget_run(keep.alone(self._saver), thread, run_id)
+
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+        await keep.rewind(keep.alone(self._saver), thread, run_id, said, deep=deep)
 
     # Asking
 

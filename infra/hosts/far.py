@@ -35,7 +35,7 @@ _ERRORS: dict[str, type[FielError]] = {
 }
 _ORDER = (
     *("graph_id", "run_id", "input", "command", "config", "context", "metadata", "stream_modes", "subgraphs"),
-    *("interrupt_before", "interrupt_after", "checkpoint", "durability", "attempt"),
+    *("interrupt_before", "interrupt_after", "checkpoint", "durability", "attempt", "goes_on", "marks"),
 )
 _NOBODY = Principal("", "")
 

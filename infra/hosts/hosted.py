@@ -12,13 +12,16 @@ from langgraph.types import StateSnapshot, StateUpdate
 from psycopg_pool import PoolTimeout
 
 from fiel.infra.hosts import snapshot
+from fiel.infra.hosts.again import INTERRUPT, Again, pause, paused
+from fiel.infra.hosts.marks import NEEDS, Ended, Marks, internal
 from fiel.infra.hosts.parts import Part, parts
-from fiel.infra.hosts.plan import Graph, command, place, plan
+from fiel.infra.hosts.plan import Graph, Plan, command, place, plan
 from fiel.infra.hosts.port import (
     PROTOCOL,
     BadOrder,
     HostEnd,
     HostEvent,
+    HostItem,
     Json,
     RunOrder,
     StateQuery,
@@ -32,13 +35,13 @@ from fiel.infra.hosts.wire import dumps
 from fiel.infra.ledger.keys import KeyUnavailable
 from fiel.tools.errors import DatabaseUnavailable, Unavailable, UsageError
 
-_INTERRUPT = "__interrupt__"
-
 
 @dataclass(slots=True)
 class _Seen:
     """What a run has shown so far, as far as its end needs it."""
 
+    apart: bool
+    """Whether the graph's output is not its state: then its checkpoints tell the state."""
     output: Any = None
     interrupted: bool = False
     full: Any = None
@@ -47,11 +50,11 @@ class _Seen:
     def note(self, part: Part) -> None:
         if part.space:
             return
-        if part.mode == "values" and not (isinstance(part.data, dict) and set(part.data) == {_INTERRUPT}):
+        if part.mode == "values" and not (isinstance(part.data, dict) and set(part.data) == {INTERRUPT}):
             self.output = part.data
-        elif part.mode == "updates" and isinstance(part.data, dict) and _INTERRUPT in part.data:
+        elif part.mode == "updates" and isinstance(part.data, dict) and INTERRUPT in part.data:
             self.interrupted = True
-        elif part.mode == "checkpoints":
+        elif part.mode == "checkpoints" and self.apart:
             self.full = part.data["values"]
 
 
@@ -66,30 +69,57 @@ class Hosted:
 
     # Runs
 
-    async def run(self, order: RunOrder) -> AsyncGenerator[HostEvent | HostEnd, None]:
+    async def run(self, order: RunOrder) -> AsyncGenerator[HostItem, None]:
         """See `fiel.infra.hosts.port.GraphHost.run`."""
         planned = plan(self.graph, order, self.more)
         wire = Wire(order.thread)
         if order.checkpoint and order.checkpoint.get("checkpoint_id"):
             await self._must_exist(planned.config)
-        shape, seen = Shape(order.stream_modes), _Seen()
-        stream = parts(self.graph, planned, order, ("values", "updates", *self._extra(), *self.view.needs))
+        seen = _Seen(self.graph.output_channels != self.graph.stream_channels_asis)
+        stream = self._parts(planned, order, seen)
+        if order.goes_on and await paused(self.graph, order, {"configurable": planned.config["configurable"]}):
+            stream = pause()
         try:
-            async with aclosing(stream):
-                async for part in stream:
-                    seen.note(part)
-                    for name, data in self._shown(part, shape):
-                        yield HostEvent(name, wire.dumps(data))
+            async with aclosing(stream), aclosing(self._items(stream, order, seen, wire)) as items:
+                async for item in items:
+                    yield item
             end = await self._end(order, seen, wire)
         except Exception as error:
             raise self._failure(error) from error
         yield end
 
-    def _extra(self) -> tuple[str, ...]:
-        """Where the graph's output is not its state, its checkpoints tell the state."""
-        return () if self.graph.output_channels == self.graph.stream_channels_asis else ("checkpoints",)
+    def _parts(self, planned: Plan, order: RunOrder, seen: _Seen) -> AsyncGenerator[Part, None]:
+        needs: tuple[str, ...] = ("values", "updates", *self.view.needs)
+        if seen.apart:
+            needs += ("checkpoints",)
+        if order.marks and PROTOCOL not in order.stream_modes:
+            needs += NEEDS
+        return parts(self.graph, planned, order, needs, (Ended,) if order.marks else ())
+
+    async def _items(
+        self, stream: AsyncGenerator[Part, None], order: RunOrder, seen: _Seen, wire: "Wire"
+    ) -> AsyncGenerator[HostItem, None]:
+        """What is shown of the parts, and marks between."""
+        shape, marks = Shape(order.stream_modes), Marks(order.stream_modes) if order.marks else None
+        again = Again() if order.goes_on else None
+        async for part in stream:
+            if again is not None and again.repeats(part):
+                continue
+            seen.note(part)
+            if marks is not None:
+                for mark in marks.before(part):
+                    yield mark
+            for name, data in self._shown(part, shape):
+                yield HostEvent(name, wire.dumps(data))
+            if marks is not None:
+                for mark in marks.after(part):
+                    yield mark
+        for mark in marks.end() if marks is not None else ():
+            yield mark
 
     def _shown(self, part: Part, shape: Shape) -> Iterator[tuple[str, Any]]:
+        if internal(part):
+            return
         for shown in self.view.parts(part):
             yield from shape.events(shown)
 
@@ -105,7 +135,7 @@ class Hosted:
         shown = self.view.state(snapshot.thread_state(found))
         waiting = {task["id"]: task["interrupts"] for task in shown["tasks"] if task["interrupts"]}
         if waiting and isinstance(output, dict):
-            output = {**output, _INTERRUPT: [one for several in waiting.values() for one in several]}
+            output = {**output, INTERRUPT: [one for several in waiting.values() for one in several]}
         return HostEnd(
             "interrupted" if found.next else "success",
             wire.dumps(values),

@@ -24,7 +24,7 @@ from fiel.infra.hosts.farstore import FarStore
 from fiel.infra.hosts.frames import Header, Sender, Window, unpack
 from fiel.infra.hosts.hosted import Hosted
 from fiel.infra.hosts.keep import alone
-from fiel.infra.hosts.port import GraphBroken, HostEnd, HostEvent, Json, UnknownGraph
+from fiel.infra.hosts.port import GraphBroken, HostEnd, HostEvent, HostMark, Json, UnknownGraph
 from fiel.infra.hosts.user import User, configured
 from fiel.infra.hosts.view import Everything
 from fiel.infra.hosts.wire import dumps
@@ -118,6 +118,8 @@ class Inside:
                         if isinstance(one, HostEvent):
                             await window.take(len(one.data))
                             self._sender.send({"call": call, "event": one.event}, one.data)
+                        elif isinstance(one, HostMark):
+                            self._sender.send({"call": call, "mark": [one.space, one.kept, one.task]})
                         else:
                             self._end(call, one)
         finally:

@@ -8,8 +8,12 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
-from fiel.infra.hosts.port import ThreadRef
+from fiel.infra.hosts.port import Said, ThreadRef
+from fiel.infra.threads import WRITER, ThreadSaver
 from fiel.tools.sql import load
+
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+"""LangGraph's task of what a client writes: a command's answer, update and goto."""
 
 
 def alone(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
@@ -18,6 +22,8 @@ def alone(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
         return saver
     twin = copy.copy(saver)
     twin.lock = asyncio.Lock()
+    if isinstance(twin, ThreadSaver):
+        twin.others = set()
     return twin
 
 
@@ -59,3 +65,26 @@ async def forget_run(saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id:
     async with saver._cursor() as cursor, cursor.connection.transaction():
         await cursor.execute(queries["forget_writes"], values)
         await cursor.execute(queries["forget_checkpoints"], values)
+
+
+async def rewind(saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+    """Forget what a run kept behind its marks; see the port. A checkpointer in memory forgets all that the run made."""
+    if not isinstance(saver, AsyncPostgresSaver):
+        await saver.adelete_for_runs([run_id])
+        return
+    queries = load("fiel.infra.hosts", "keep.sql")
+    marked = {space: kept[0] for space, kept in said.items() if kept[0]}
+    values = {
+        "thread": thread.checkpoint_thread,
+        "run": run_id,
+        "deep": deep,
+        "spaces": list(marked),
+        "marks": list(marked.values()),
+        "mark": marked.get("", ""),
+        "tasks": [task for kept in said.values() for task in kept[1:]],
+        "writer": WRITER,
+        "nobody": _NOBODY,
+    }
+    async with saver._cursor() as cursor, cursor.connection.transaction():
+        await cursor.execute(queries["rewind_checkpoints"], values)
+        await cursor.execute(queries["rewind_writes"], values)

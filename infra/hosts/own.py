@@ -16,10 +16,10 @@ from fiel.infra.hosts.port import (
     BadOrder,
     EditRefused,
     GraphBroken,
-    HostEnd,
-    HostEvent,
+    HostItem,
     Json,
     RunOrder,
+    Said,
     StateQuery,
     ThreadRef,
     UnknownGraph,
@@ -63,7 +63,7 @@ class OwnHost:
     ) -> Json:
         return await describe.subgraphs(await self._graph(graph_id), namespace, recurse)
 
-    async def run(self, order: RunOrder) -> AsyncGenerator[HostEvent | HostEnd, None]:
+    async def run(self, order: RunOrder) -> AsyncGenerator[HostItem, None]:
         _may(order)
         graph = _unshared(await self._graph(order.graph_id))
         principal = order.caller.principal
@@ -105,6 +105,9 @@ class OwnHost:
 
     async def forget_run(self, thread: ThreadRef, run_id: str) -> None:
         await keep.forget_run(await self._saver(), thread, run_id)
+
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+        await keep.rewind(await self._saver(), thread, run_id, said, deep=deep)
 
     async def _read(self, query: StateQuery) -> Hosted:
         graph = _unshared(await self._graph(query.graph_id))

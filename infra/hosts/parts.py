@@ -55,14 +55,23 @@ class Part:
     """Namespace of the subgraph that said it; empty for the graph itself."""
 
 
+def meant(part: Part) -> tuple[str, Any]:
+    """Mode and data of a part; of the newer transport's events, what they wrap."""
+    if part.mode != PROTOCOL:
+        return part.mode, part.data
+    return str(part.data.get("method")), part.data["params"].get("data")
+
+
 def langgraph_modes(modes: Sequence[str], always: Sequence[str]) -> list[str]:
     """The modes to ask LangGraph for: those of the client and those that the host itself needs."""
     wanted = {"messages" if mode == "messages-tuple" else mode for mode in modes} | set(always)
     return sorted(wanted - {"events", PROTOCOL})
 
 
-async def parts(graph: Graph, plan: Plan, order: RunOrder, always: Sequence[str]) -> AsyncGenerator[Part, None]:
-    """Run the graph. What it raises passes through."""
+async def parts(
+    graph: Graph, plan: Plan, order: RunOrder, always: Sequence[str], more: Sequence[type[StreamTransformer]] = ()
+) -> AsyncGenerator[Part, None]:
+    """Run the graph. `more`: what else the newer transport streams. What the graph raises passes through."""
     how: dict[str, Any] = {
         "context": plan.context,
         "interrupt_before": order.interrupt_before,
@@ -72,7 +81,7 @@ async def parts(graph: Graph, plan: Plan, order: RunOrder, always: Sequence[str]
         "durability": order.durability if graph.checkpointer else None,
     }
     if PROTOCOL in order.stream_modes:
-        stream = _protocol(graph, plan, how, always)
+        stream = _protocol(graph, plan, how, (*_CHANNELS, *((_Tasks,) if "tasks" in always else ()), *more))
     else:
         how |= {"stream_mode": langgraph_modes(order.stream_modes, always), "subgraphs": order.subgraphs}
         stream = (_events if "events" in order.stream_modes else _plain)(graph, plan, how)
@@ -112,9 +121,10 @@ async def _events(graph: Graph, plan: Plan, how: Any) -> AsyncGenerator[Part, No
                 yield Part("events", event)
 
 
-async def _protocol(graph: Graph, plan: Plan, how: Any, always: Sequence[str]) -> AsyncGenerator[Part, None]:
+async def _protocol(
+    graph: Graph, plan: Plan, how: Any, channels: Sequence[type[StreamTransformer]]
+) -> AsyncGenerator[Part, None]:
     run: Any = graph
-    channels = (*_CHANNELS, _Tasks) if "tasks" in always else _CHANNELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LangChainBetaWarning)
         stream = await run.astream_events(plan.input, plan.config, version="v3", transformers=channels, **how)

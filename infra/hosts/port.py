@@ -129,10 +129,11 @@ class RunOrder:
     """`checkpoint_id`, with `checkpoint_ns` and `checkpoint_map` where it lies in a subgraph: fork from there."""
     durability: Durability = "async"
     attempt: int = 1
-    """Above 1: an earlier attempt died; where it left checkpoints the run continues from the last one.
-
-    The caller of the port decides that, by giving no input.
-    """
+    """Above 1: an earlier attempt died."""
+    goes_on: bool = False
+    """Whether it left checkpoints, from the last of which the run continues: then there is no input and no command."""
+    marks: bool = False
+    """Whether the run also yields HostMarks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,21 @@ class HostEvent:
     def value(self) -> Any:
         """`data`, decoded."""
         return orjson.loads(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class HostMark:
+    """Stands between events: all that was said before the graph kept something has been yielded.
+
+    What is kept is on its way to the checkpointer, or there already. Where a run dies, whoever has written its events
+    down knows by the marks behind which checkpoint it must go back (`GraphHost.rewind`).
+    """
+
+    space: str
+    """Namespace in the checkpointer; empty for the graph itself."""
+    kept: str
+    """Id of a checkpoint, or of a task whose writes are kept."""
+    task: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +183,13 @@ class HostEnd:
     def value(self) -> Any:
         """`values`, decoded."""
         return orjson.loads(self.values)
+
+
+HostItem = HostEvent | HostMark | HostEnd
+"""What a run yields."""
+
+Said = Mapping[str, Sequence[str]]
+"""What marks amount to, by namespace: the newest checkpoint (empty: none yet), then tasks that ended after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +250,8 @@ class GraphHost(Protocol):
         """Schemas by namespace; empty where the graph has none."""
         ...
 
-    def run(self, order: RunOrder) -> AsyncIterator[HostEvent | HostEnd]:
-        """Run a graph: events as they come, and a HostEnd as the last thing.
+    def run(self, order: RunOrder) -> AsyncIterator[HostItem]:
+        """Run a graph: events as they come (with marks between them, where asked for), a HostEnd as the last thing.
 
         Nothing is buffered without bound: a reader that falls behind slows the graph. `aclose()` of the iterator and
         the cancellation of its task cancel the run, which has stopped when they return. Raises GraphFailed.
@@ -272,6 +295,13 @@ class GraphHost(Protocol):
 
     async def forget_run(self, thread: ThreadRef, run_id: str) -> None:
         """Forget the checkpoints that a run made: the thread is as it was before it (rollback)."""
+        ...
+
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+        """Forget what a run has kept behind its last marks, so that it is done, and said, again.
+
+        `deep`: in subgraphs as well, because their events are shown.
+        """
         ...
 
 

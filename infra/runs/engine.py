@@ -17,11 +17,12 @@ from fiel.infra.hosts.port import GraphHost
 from fiel.infra.runs.bell import Bell
 from fiel.infra.runs.chores import Chores
 from fiel.infra.runs.errors import Conflict, NotFound
-from fiel.infra.runs.events import Event, Feed, Journal, Reader
+from fiel.infra.runs.events import Event, Feed, Journal
 from fiel.infra.runs.lease import Lease
 from fiel.infra.runs.names import new_id
 from fiel.infra.runs.outcome import Outcome, told
 from fiel.infra.runs.queue import Queue
+from fiel.infra.runs.reader import Reader
 from fiel.infra.runs.rights import Now
 from fiel.infra.runs.runs import Run, Runs, absent
 from fiel.infra.runs.sealed import Sealer

@@ -1,24 +1,27 @@
-"""Events of runs: written in groups before anybody sees them, read from memory or from the table, from any process.
+"""Events of runs: written in groups before anybody sees them.
 
 What a client has seen stands in the table, so whoever joins again, wherever, after whatever was killed, finds exactly
 what follows: without a gap and without anything twice. The price is one small write before delivery; writes of all runs
-of a process share it.
+of a process share it. Beside the events stands what their graph has kept by then (marks): whoever takes a run up goes
+back behind what was kept and not said.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 import psycopg
 
 from fiel.infra.database.connect import Database
+from fiel.infra.hosts.port import HostMark, Said
 from fiel.infra.runs.bell import Bell, payloads
 from fiel.infra.runs.names import place
 from fiel.infra.runs.protocol import Protocol
-from fiel.infra.runs.rows import fetch, one, run
+from fiel.infra.runs.rows import one
 from fiel.infra.runs.sealed import Sealer
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.principal import Principal
@@ -31,11 +34,6 @@ TAIL = 2**18
 """Bytes of one run that are kept in memory for those who read along."""
 GROUP = 500
 GROUP_BYTES = 4 * 2**20
-PAGE = 100
-PAUSES = 5
-"""Seconds between looks at a run of another process of which nothing is heard."""
-PATIENCE = 40
-"""Attempts, half a second apart, to reach a database that does not answer, before a reader gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +45,32 @@ class Event:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Stands between events of a run: what is marked when all before it is written."""
+
+    said: str
+    """JSON."""
+
+
 class Feed:
     """The events of one run while this process works on it."""
 
     def __init__(
-        self, run_id: UUID, principal: Principal, last: int, worker: int, protocol: Protocol | None = None
+        self,
+        run_id: UUID,
+        principal: Principal,
+        last: int,
+        worker: int,
+        protocol: Protocol | None = None,
+        said: Said | None = None,
     ) -> None:
         self.run_id = run_id
         self.worker = worker
         """Under which lease the run is claimed: what is said after another has taken it up is not written."""
+        self.lost = False
+        """Whether another has taken it up, or it was deleted: then nobody hears more of it here."""
+        self.said = {space: list(kept) for space, kept in (said or {}).items()}
         self.protocol = protocol
         """How a run of the newer transport tells of itself."""
         self.place = place(principal, run_id)
@@ -68,6 +83,15 @@ class Feed:
         self.room.set()
         self._tail: deque[Event] = deque()
         self._bytes = 0
+
+    def mark(self, mark: HostMark) -> None:
+        """What a graph keeps for itself makes all marks before it needless, those of its subgraphs among them."""
+        if mark.task:
+            self.said.setdefault(mark.space, [""]).append(mark.kept)
+            return
+        if not mark.space:
+            self.said.clear()
+        self.said[mark.space] = [mark.kept]
 
     def keep(self, event: Event) -> None:
         """An event is written: who reads along gets it from memory."""
@@ -90,6 +114,9 @@ class Feed:
         return [event for event in self._tail if event.seq > after]
 
 
+_Item = tuple[Feed, Event | _Said]
+
+
 class Journal:
     """Writes what the runs of this process say."""
 
@@ -98,7 +125,7 @@ class Journal:
         self._sealer = sealer
         self._bell = bell
         self._sql = load(__package__, "events.sql")
-        self._queue: deque[tuple[Feed, Event]] = deque()
+        self._queue: deque[_Item] = deque()
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -120,12 +147,18 @@ class Journal:
             feed.room.clear()
             await feed.room.wait()
 
+    def mark(self, feed: Feed, mark: HostMark) -> None:
+        """Note what the graph has kept: written with the events before it, or after them."""
+        feed.mark(mark)
+        self._queue.append((feed, _Said(orjson.dumps(feed.said).decode())))
+        self._more.set()
+
     async def flushed(self, feed: Feed) -> None:
-        """Until all of it is written."""
+        """Until all of it is written, or will never be."""
         if feed.written == feed.last:
             return
         async with self._bell.watching(feed.run_id) as watch:
-            while feed.written < feed.last:
+            while feed.written < feed.last and not feed.lost:
                 await watch.wait()
 
     def doubt(self, feeds: Iterable[Feed]) -> None:
@@ -147,134 +180,64 @@ class Journal:
                 else:
                     await asyncio.sleep(0.1)
 
-    def _group(self) -> list[tuple[Feed, Event]]:
-        group, size = [], 0
+    def _group(self) -> list[_Item]:
+        group: list[_Item] = []
+        size = 0
         for item in self._queue:
             group.append(item)
-            size += len(item[1].data)
+            size += len(item[1].data) if isinstance(item[1], Event) else 0
             if len(group) == GROUP or size > GROUP_BYTES:
                 break
         return group
 
-    async def _write(self, group: Sequence[tuple[Feed, Event]]) -> bool:
+    async def _write(self, group: Sequence[_Item]) -> bool:
+        events = [(feed, event) for feed, event in group if isinstance(event, Event)]
+        said = {feed.run_id: (feed, mark.said) for feed, mark in group if isinstance(mark, _Said)}
+        feeds = {feed.run_id: feed for feed, _ in group}
         values = {
-            "runs": [feed.run_id for feed, _ in group],
-            "seqs": [event.seq for _, event in group],
-            "events": [event.event for _, event in group],
-            "data": [self._sealer.seal("event", feed.place, event.data) for feed, event in group],
-            "workers": [feed.worker for feed, _ in group],
-            "told": payloads({feed.run_id for feed, _ in group}),
+            "runs": [feed.run_id for feed, _ in events],
+            "seqs": [event.seq for _, event in events],
+            "events": [event.event for _, event in events],
+            "data": [self._sealer.seal("event", feed.place, event.data) for feed, event in events],
+            "workers": [feed.worker for feed, _ in events],
+            "marked": list(said),
+            "said": [mark for _, mark in said.values()],
+            "markers": [feed.worker for feed, _ in said.values()],
+            "all": list(feeds),
+            "told": payloads(feeds),
         }
         try:
             async with self._database.single() as connection:
-                await run(connection, self._sql["write"], values)
+                row = await one(connection, self._sql["write"], values)
         except DatabaseUnavailable:
             _LOG.warning("events wait to be written: %d", len(self._queue))
             return False
         except psycopg.Error as error:
             return await self._singly(group, error)
+        claimed = dict(zip(row["runs"] or (), row["workers"] or (), strict=True)) if row else {}
+        for feed in feeds.values():
+            feed.lost = feed.lost or claimed.get(feed.run_id) != feed.worker
         return True
 
-    async def _singly(self, group: Sequence[tuple[Feed, Event]], error: psycopg.Error) -> bool:
+    async def _singly(self, group: Sequence[_Item], error: psycopg.Error) -> bool:
         """One run of a group was deleted meanwhile, say: the others' events are written without it."""
-        runs = {feed.run_id for feed, _ in group}
-        if len(runs) == 1:
+        feeds = {feed.run_id: feed for feed, _ in group}
+        if len(feeds) == 1:
             _LOG.warning("events of run %s cannot be written: %s", group[0][0].run_id, type(error).__name__)
+            group[0][0].lost = True
             return True
-        done = [await self._write([item for item in group if item[0].run_id == one]) for one in runs]
+        done = [await self._write([item for item in group if item[0].run_id == one]) for one in feeds]
         return all(done)
 
-    def _done(self, group: Sequence[tuple[Feed, Event]]) -> None:
+    def _done(self, group: Sequence[_Item]) -> None:
         for feed, event in group:
             self._queue.popleft()
+            if not isinstance(event, Event):
+                continue
             feed.waiting -= len(event.data)
             if feed.waiting <= UNWRITTEN // 2:
                 feed.room.set()
-            if event.seq > feed.written:
+            if event.seq > feed.written and not feed.lost:
                 feed.keep(event)
         for feed in {feed.run_id: feed for feed, _ in group}.values():
             self._bell.here(feed.run_id)
-
-
-Going = Callable[[Principal, UUID], Awaitable[bool]]
-"""Whether a run goes on."""
-
-
-class Reader:
-    """Reads the events of runs, of this process and of others."""
-
-    def __init__(self, database: Database, sealer: Sealer, bell: Bell, feeds: dict[UUID, Feed], going: Going) -> None:
-        self._database = database
-        self._sealer = sealer
-        self._bell = bell
-        self._feeds = feeds
-        self._going = going
-        self._sql = load(__package__, "events.sql")
-
-    async def last(self, principal: Principal, run_id: UUID) -> int:
-        """Number of the run's last written event."""
-        values = {"tenant": principal.tenant, "owner": principal.id, "run_id": run_id}
-        async with self._database.acting(principal) as connection:
-            row = await one(connection, self._sql["last"], values)
-        return int(row["seq"]) if row else 0
-
-    async def add(self, principal: Principal, run_id: UUID, event: str, data: bytes) -> None:
-        """Say the last word on a run that no process works on."""
-        at = place(principal, run_id)
-        values = {"tenant": principal.tenant, "owner": principal.id, "run_id": run_id, "event": event}
-        async with self._database.acting(principal) as connection:
-            await run(connection, self._sql["add"], values | {"data": self._sealer.seal("event", at, data)})
-
-    async def forget_old(self, principal: Principal, seconds: float) -> None:
-        """Remove the events of an owner's runs that ended so long ago."""
-        values = {"tenant": principal.tenant, "owner": principal.id, "age": seconds}
-        async with self._database.acting(principal) as connection:
-            await run(connection, self._sql["forget_old"], values)
-
-    async def events(self, principal: Principal, run_id: UUID, after: int) -> AsyncIterator[Event | None]:
-        """Events after number `after`, until the run has ended; None from time to time where nothing comes.
-
-        The caller has seen that the run is theirs.
-        """
-        async with self._bell.watching(run_id) as watch:
-            patience, idle = PATIENCE, 1
-            while True:
-                try:
-                    found = await self._next(principal, run_id, after)
-                except DatabaseUnavailable:
-                    if (patience := patience - 1) < 0:
-                        raise
-                    await asyncio.sleep(0.5)
-                    continue
-                patience = PATIENCE
-                if found is None:
-                    return
-                for event in found:
-                    after = event.seq
-                    yield event
-                # Without a ring a run of another process is looked at less and less often.
-                for _ in range(0 if found else idle if run_id not in self._feeds else 1):
-                    if await watch.wait():
-                        idle = 1
-                        break
-                    yield None
-                idle = 1 if found else min(idle + 1, PAUSES)
-
-    async def _next(self, principal: Principal, run_id: UUID, after: int) -> list[Event] | None:
-        """What follows; nothing yet: an empty list; nothing ever: None."""
-        feed = self._feeds.get(run_id)
-        if feed is not None and (found := feed.since(after)) is not None:
-            return found
-        # Whether it goes on is asked first: what was said before it ended is read then.
-        going = feed is not None or await self._going(principal, run_id)
-        page = await self._page(principal, run_id, after)
-        if going:  # a gap will be filled: the server was away, and its last rows are written again
-            return [event for place, event in enumerate(page, after + 1) if event.seq == place]
-        return page or None
-
-    async def _page(self, principal: Principal, run_id: UUID, after: int) -> list[Event]:
-        values = {"tenant": principal.tenant, "owner": principal.id, "run_id": run_id, "after": after, "limit": PAGE}
-        async with self._database.acting(principal) as connection:
-            rows = await fetch(connection, self._sql["read"], values)
-        at = place(principal, run_id)
-        return [Event(row["seq"], row["event"], self._sealer.open("event", at, row["data"])) for row in rows]

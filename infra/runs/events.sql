@@ -1,6 +1,7 @@
 -- name: write
--- Events of many runs, only of those that this process works on; everybody who reads one of them is told. The end of a
--- run makes all of them durable; what a crash of the server loses before is written again by the process that has it.
+-- Events of many runs and what their graphs have kept by then, only of those that this process works on; everybody who
+-- reads one of them is told. Which runs are worked on, by whom. The end of a run makes all of them durable; what a crash
+-- of the server loses before is written again by the process that has it.
 WITH quick AS (
     SELECT set_config('synchronous_commit', 'off', true)
 ), written AS (
@@ -10,8 +11,17 @@ WITH quick AS (
            AS e (run_id, seq, event, data, worker)
       JOIN fiel.run_claims c ON c.run_id = e.run_id AND c.worker = e.worker
         ON CONFLICT DO NOTHING
+), marked AS (
+    UPDATE fiel.run_claims c
+       SET said = m.said::jsonb
+      FROM unnest(%(marked)s::uuid[], %(said)s::text[], %(markers)s::int8[]) AS m (run_id, said, worker)
+     WHERE c.run_id = m.run_id AND c.worker = m.worker
+), claimed AS (
+    SELECT array_agg(run_id) AS runs, array_agg(worker) AS workers
+      FROM fiel.run_claims WHERE run_id = ANY (%(all)s::uuid[])
 )
-SELECT pg_notify('fiel_runs', told) FROM quick, unnest(%(told)s::text[]) AS told
+SELECT claimed.runs, claimed.workers, pg_notify('fiel_runs', told)
+  FROM quick, claimed, unnest(%(told)s::text[]) AS told
 
 -- name: read
 SELECT seq, event, data

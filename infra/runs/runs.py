@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from fiel.infra.database.connect import Database
+from fiel.infra.hosts.port import Said
 from fiel.infra.runs.errors import Conflict, NotFound
 from fiel.infra.runs.names import place
 from fiel.infra.runs.queue import HOOKS, Queue
@@ -30,6 +31,8 @@ class Run:
     updated_at: datetime
     attempt: int = 0
     error: str | None = None
+    said: Said | None = None
+    """What earlier attempts had said of what the graph kept; None where that is not known."""
 
     @property
     def principal(self) -> Principal:
@@ -335,9 +338,8 @@ class Runs:
         """A row of the table, opened."""
         told = self.sealer.open_json("run", place(principal, row["run_id"]), row["kwargs"])
         spec, who = restored(told, row["graph_id"], row["multitask_strategy"])
-        return Run(
-            row["run_id"], spec, who, row["status"], row["created_at"], row["updated_at"], row["attempt"], row["error"]
-        )
+        times = row["created_at"], row["updated_at"]
+        return Run(row["run_id"], spec, who, row["status"], *times, row["attempt"], row["error"], row["said"])
 
     def _open(self, kind: str, at: str, blob: bytes | None) -> bytes | None:
         return None if blob is None else self.sealer.open(kind, at, blob)

@@ -101,11 +101,11 @@ WITH next AS (
      WHERE r.run_id = next.run_id AND r.tenant = %(tenant)s AND r.owner = %(owner)s
     RETURNING r.*
 ), claim AS (
-    INSERT INTO fiel.run_claims (run_id, tenant, owner, thread_id, worker)
-    SELECT run_id, tenant, owner, thread_id, %(worker)s FROM run
+    INSERT INTO fiel.run_claims (run_id, tenant, owner, thread_id, worker, said)
+    SELECT run_id, tenant, owner, thread_id, %(worker)s, coalesce(said, '{}') FROM run
 )
 SELECT run_id, thread_id, assistant_id, graph_id, status, kwargs, metadata, multitask_strategy, temporary, created_at,
-       updated_at, attempt, error
+       updated_at, attempt, error, said
   FROM run
 
 -- name: finish
@@ -157,10 +157,10 @@ UPDATE fiel.threads t
 -- name: release_claim
 -- A process gives a run back (its own), or the sweep takes it from one that is gone. The caller holds the thread's row.
 WITH claim AS (
-    DELETE FROM fiel.run_claims WHERE run_id = %(run_id)s AND worker = %(worker)s RETURNING run_id
+    DELETE FROM fiel.run_claims WHERE run_id = %(run_id)s AND worker = %(worker)s RETURNING run_id, said
 )
 UPDATE fiel.thread_runs r
-   SET status = 'pending', updated_at = clock_timestamp()
+   SET status = 'pending', said = claim.said, updated_at = clock_timestamp()
   FROM claim
  WHERE r.run_id = claim.run_id AND r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.status = 'running'
 RETURNING r.attempt, r.temporary
@@ -200,14 +200,14 @@ SELECT c.run_id, c.tenant, c.owner, c.thread_id, c.worker, c.cancel
 
 -- name: get
 SELECT run_id, thread_id, assistant_id, graph_id, status, kwargs, metadata, multitask_strategy, temporary, created_at,
-       updated_at, attempt, error
+       updated_at, attempt, error, said
   FROM fiel.thread_runs
  WHERE tenant = %(tenant)s AND owner = %(owner)s AND run_id = %(run_id)s
    AND (%(thread_id)s::uuid IS NULL OR thread_id = %(thread_id)s)
 
 -- name: list
 SELECT run_id, thread_id, assistant_id, graph_id, status, kwargs, metadata, multitask_strategy, temporary, created_at,
-       updated_at, attempt, error
+       updated_at, attempt, error, said
   FROM fiel.thread_runs
  WHERE tenant = %(tenant)s AND owner = %(owner)s AND thread_id = %(thread_id)s
    AND (%(status)s::text IS NULL OR status = %(status)s)

@@ -7,28 +7,24 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import orjson
 
-from fiel.infra.callers import NotAuthenticated
-from fiel.infra.hosts.port import GraphHost, HostEnd, HostEvent, HostGone, RunOrder, StateQuery
+from fiel.infra.hosts.port import GraphHost, HostEnd, HostGone, HostItem, HostMark
 from fiel.infra.ledger.attempts import MOST
 from fiel.infra.runs.events import Feed
 from fiel.infra.runs.names import thread_ref
+from fiel.infra.runs.orders import Orders, query_of
 from fiel.infra.runs.outcome import Outcome, failed, shown, values_of
 from fiel.infra.runs.protocol import Protocol, speaks
 from fiel.infra.runs.runs import Ending, Run
-from fiel.infra.runs.spec import Asker
 from fiel.tools.errors import DatabaseUnavailable, FielError
 
 if TYPE_CHECKING:
     from fiel.infra.runs.engine import Engine
 
 _LOG = logging.getLogger("fiel.runs")
-WAITED = 2.0
-"""Seconds after which a run that begins has waited: the rights of who asked may have changed since."""
 FORGET = 0.02
 """Share of runs after which their owner's old events are removed."""
 Reason = Literal["interrupt", "rollback", "hand_back", "abandon"]
@@ -64,6 +60,7 @@ class Worker:
     def __init__(self, engine: "Engine", host: GraphHost) -> None:
         self._engine = engine
         self._host = host
+        self._orders = Orders(engine, host)
 
     async def work(self, work: Work) -> None:
         """Work on a run until it has ended, or is another process' again."""
@@ -111,14 +108,14 @@ class Worker:
         if run.attempt > 1:
             last = await self._patiently(run, lambda: self._engine.reader.last(run.principal, run.run_id))
         protocol = Protocol(run.spec.graph_id) if speaks(run.spec) else None
-        feed = self._engine.feeds[run.run_id] = Feed(run.run_id, run.principal, last, worker, protocol)
+        feed = self._engine.feeds[run.run_id] = Feed(run.run_id, run.principal, last, worker, protocol, run.said)
         return feed
 
     # The graph
 
     async def _graph(self, run: Run, feed: Feed | None) -> HostEnd:
         async with asyncio.timeout(self._engine.bounds.run):
-            order = await self._order(run)
+            order = await self._orders.order(run)
             if isinstance(order, HostEnd):
                 return order
             if feed is not None:
@@ -134,11 +131,14 @@ class Worker:
             name, data = feed.protocol.life("running")
         await self._engine.journal.add(feed, name, data)
 
-    async def _followed(self, stream: AsyncIterator[HostEvent | HostEnd], feed: Feed | None) -> HostEnd:
+    async def _followed(self, stream: AsyncIterator[HostItem], feed: Feed | None) -> HostEnd:
         async for item in stream:
             if isinstance(item, HostEnd):
                 return item
             if feed is None:
+                continue
+            if isinstance(item, HostMark):
+                self._engine.journal.mark(feed, item)
                 continue
             if feed.protocol is None:
                 await self._engine.journal.add(feed, item.event, item.data)
@@ -146,48 +146,6 @@ class Worker:
             for name, data in feed.protocol.events(item):
                 await self._engine.journal.add(feed, name, data)
         raise HostGone("the graph ended without an end")
-
-    async def _asker(self, run: Run) -> Asker:
-        """Who asked; where the run has waited, or begins again, with the rights of now. Raises NotAuthenticated."""
-        waited = (datetime.now(UTC) - run.created_at).total_seconds()
-        if self._engine.rights is None or (run.attempt <= 1 and waited < WAITED):
-            return run.asker
-        who = await self._engine.rights(run.asker)
-        if who is None:
-            raise NotAuthenticated("who asked has no right any more")
-        return who
-
-    async def _order(self, run: Run) -> RunOrder | HostEnd:
-        """What the host is asked for; a later attempt goes on from where the earlier one came to, if it came to any."""
-        spec, goes_on = run.spec, False
-        if run.attempt > 1:
-            state = await self._host.state(self._query(run))
-            goes_on = str((state.get("metadata") or {}).get("run_id")) == str(run.run_id)
-            values, _, more = values_of(state)
-            if goes_on and not more:
-                return HostEnd("success", values, values)
-        return RunOrder(
-            graph_id=spec.graph_id,
-            run_id=str(run.run_id),
-            thread=thread_ref(run.principal, spec.thread_id),
-            caller=await self._asker(run),
-            input=None if goes_on else spec.input,
-            command=None if goes_on else spec.command,
-            config=spec.config,
-            context=spec.context,
-            metadata={"assistant_id": str(spec.assistant_id), **_kept(spec.metadata)},
-            stream_modes=spec.stream_modes if spec.recorded else (),
-            subgraphs=spec.subgraphs,
-            interrupt_before=spec.interrupt_before,
-            interrupt_after=spec.interrupt_after,
-            checkpoint=None if goes_on else spec.checkpoint,
-            durability=spec.durability,
-            attempt=run.attempt,
-        )
-
-    def _query(self, run: Run) -> StateQuery:
-        thread = thread_ref(run.principal, run.spec.thread_id)
-        return StateQuery(run.spec.graph_id, thread, run.asker, config=run.spec.config)
 
     # The end
 
@@ -197,7 +155,7 @@ class Worker:
         if why == "abandon":
             return None
         if why == "hand_back":
-            await self._patiently(run, lambda: self._engine.runs.hand_back(run, work.worker), work)
+            await self._hand_back(work, feed)
             return None
         if why == "rollback":
             thread = thread_ref(run.principal, run.spec.thread_id)
@@ -210,7 +168,7 @@ class Worker:
         run = work.run
         if isinstance(error, HostGone | DatabaseUnavailable) and run.attempt < MOST:
             _LOG.warning("a run is taken up again", extra={"run": str(run.run_id), "code": error.code})
-            await self._patiently(run, lambda: self._engine.runs.hand_back(run, work.worker), work)
+            await self._hand_back(work, feed)
             return None
         code, seen = shown(error)
         if not isinstance(error, FielError | TimeoutError):
@@ -224,10 +182,16 @@ class Worker:
         ending = Ending(status, "error", values, interrupts, code)
         return await self._ended(work, feed, ending, Outcome(status, failed(seen)))
 
+    async def _hand_back(self, work: Work, feed: Feed | None) -> None:
+        """Let another process go on; what was said until now is written while the run is still this one's."""
+        if feed is not None:
+            await self._engine.journal.flushed(feed)
+        await self._patiently(work.run, lambda: self._engine.runs.hand_back(work.run, work.worker), work)
+
     async def _state(self, work: Work) -> tuple[bytes | None, bytes | None, bool]:
         """What the checkpoints show; nothing where the host cannot say."""
         try:
-            state = await self._patiently(work.run, lambda: self._host.state(self._query(work.run)), work)
+            state = await self._patiently(work.run, lambda: self._host.state(query_of(work.run)), work)
         except FielError:
             return None, None, False
         return values_of(state or {})
@@ -289,8 +253,3 @@ class Worker:
 def _linger(seconds: float, run: Run) -> float:
     """A webhook that is tried again reads the thread."""
     return max(seconds, 3600.0) if run.spec.webhook else seconds
-
-
-def _kept(metadata: Any) -> dict[str, Any]:
-    """What of a run's metadata stands in its checkpoints."""
-    return {key: value for key, value in metadata.items() if key not in ("run_id", "thread_id", "graph_id")}

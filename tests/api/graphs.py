@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from fiel.infra.hosts import describe, keep
 from fiel.infra.hosts.hosted import Hosted
-from fiel.infra.hosts.port import HostEnd, HostEvent, Json, RunOrder, StateQuery, ThreadRef, UnknownGraph, Update
+from fiel.infra.hosts.port import HostItem, Json, RunOrder, Said, StateQuery, ThreadRef, UnknownGraph, Update
 from fiel.infra.hosts.view import Everything
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.threads import open_saver
@@ -88,7 +88,7 @@ class PlainHost:
     ) -> Json:
         return await describe.subgraphs(self.graphs[graph_id], namespace, recurse)
 
-    async def run(self, order: RunOrder) -> AsyncGenerator[HostEvent | HostEnd, None]:
+    async def run(self, order: RunOrder) -> AsyncGenerator[HostItem, None]:
         async for event in self._hosted(order.graph_id).run(order):
             yield event
 
@@ -122,6 +122,9 @@ class PlainHost:
 
     async def forget_run(self, thread: ThreadRef, run_id: str) -> None:
         await keep.forget_run(self._saver, thread, run_id)
+
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+        await keep.rewind(self._saver, thread, run_id, said, deep=deep)
 
     def _hosted(self, graph_id: str) -> Hosted:
         if graph_id not in self.graphs:

@@ -6,8 +6,8 @@ Collected by one module for each host, which sets the fixture `served`.
 import asyncio
 import time
 import uuid
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
@@ -15,10 +15,16 @@ from fiel.infra.hosts.port import (
     MODES,
     BadOrder,
     GraphHost,
+    HostEvent,
+    HostItem,
+    HostMark,
+    RunOrder,
+    Said,
     UnknownCheckpoint,
     UnknownGraph,
     Update,
 )
+from fiel.infra.runs.events import Feed
 from tests.hosts_support import DEVELOPER, named, new_thread, order, query, read
 
 
@@ -248,6 +254,43 @@ async def test_threads_do_not_see_each_other(served: Served) -> None:
     one, other = new_thread(), new_thread()
     await read(served.host, order(served.graph, one, DEVELOPER, input=served.input))
     assert (await served.host.state(query(served.graph, other, DEVELOPER)))["values"] == {}
+
+
+async def test_what_was_said_and_what_is_said_after_going_back_is_all_of_it(served: Served) -> None:
+    """Wherever a process dies behind a mark: the graph has kept more than was written of its events."""
+    kept = [item for item in await items(served.host, marked(served)) if isinstance(item, HostMark)]
+    assert len(kept) > 2 * len(served.nodes), "each checkpoint, and each task that ended"
+    for count in (*range(0, len(kept), 3), len(kept)):
+        asked, thread = marked(served), new_thread()
+        asked = replace(asked, thread=thread)
+        before, said = until(await items(served.host, asked), count)
+        await served.host.rewind(thread, asked.run_id, said, deep=False)
+        state = await served.host.state(query(served.graph, thread, DEVELOPER))
+        goes_on = (state["metadata"] or {}).get("run_id") == asked.run_id
+        after: list[HostItem] = []
+        if state["tasks"] or not goes_on:
+            again = replace(asked, attempt=2, goes_on=goes_on, input=None if goes_on else asked.input)
+            after = await items(served.host, again)
+        told = [item for item in (*before, *after) if isinstance(item, HostEvent)]
+        assert [node for one in named(told, "updates") for node in one] == served.nodes, f"after {count} marks"
+        assert not (await served.host.state(query(served.graph, thread, DEVELOPER)))["tasks"]
+
+
+def marked(served: Served) -> RunOrder:
+    return order(served.graph, new_thread(), DEVELOPER, input=served.input, stream_modes=["updates"], marks=True)
+
+
+async def items(host: GraphHost, asked: RunOrder) -> list[HostItem]:
+    return [item async for item in host.run(asked)]
+
+
+def until(said: list[HostItem], count: int) -> tuple[list[HostItem], Said]:
+    """What comes before so many marks, and what they amount to."""
+    feed = Feed(uuid.uuid4(), DEVELOPER, 0, 0)
+    places = [place for place, item in enumerate(said) if isinstance(item, HostMark)][:count]
+    for place in places:
+        feed.mark(cast("HostMark", said[place]))
+    return said[: max(places, default=0)], feed.said
 
 
 async def test_many_runs_at_once(served: Served) -> None:

@@ -14,7 +14,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from uuid import UUID
 
 import uvicorn
 from langchain_core.runnables import RunnableConfig
@@ -27,10 +28,17 @@ from fiel.infra.api.opening import service_of
 from fiel.infra.api.service import Service
 from fiel.infra.compose import cipher
 from fiel.infra.database.connect import Database
+from fiel.infra.hosts.child import open_child
+from fiel.infra.hosts.manifest import load
+from fiel.infra.hosts.port import GraphHost, HostMark
+from fiel.infra.ledger.keys import key_of
+from fiel.infra.runs import engine
 from fiel.infra.runs.engine import Bounds, Engine
+from fiel.infra.runs.events import Feed, Journal
 from fiel.infra.runs.sealed import Sealer
 from fiel.infra.settings import Settings
-from tests.api.graphs import PlainHost, plain_host
+from tests.api import speaking
+from tests.api.graphs import plain_host
 from tests.api.slow import Pace
 from tests.conftest import Urls
 
@@ -52,8 +60,6 @@ def locked(folder: Path) -> StateGraph[Any]:
                 for number in range(5):
                     write({"node": name, "tick": number})
                     await asyncio.sleep(state.get("seconds", 0) / 15)
-                # What a node says is written beside it, soon: a kill between its end and that loses what it said last.
-                await asyncio.sleep(state.get("seconds", 0) / 4)
             finally:
                 os.close(handle)
             return {"done": [name]}
@@ -65,15 +71,41 @@ def locked(folder: Path) -> StateGraph[Any]:
     return graph.add_edge(START, "one").add_edge("one", "two").add_edge("two", "three")
 
 
+class Holding(Journal):
+    """Writes nothing more of a run that has said one of `speaking.HELD`: as if it were slow, while the graph is not."""
+
+    held: ClassVar[set[UUID]] = set()
+
+    async def add(self, feed: Feed, event: str, data: bytes) -> None:
+        if feed.run_id in self.held or any(mark in data for mark in speaking.HELD):
+            self.held.add(feed.run_id)
+            feed.last += 1
+            return
+        await super().add(feed, event, data)
+
+    def mark(self, feed: Feed, mark: HostMark) -> None:
+        if feed.run_id not in self.held:
+            super().mark(feed, mark)
+
+
 @asynccontextmanager
-async def host_of(asked: dict[str, Any]) -> AsyncIterator[PlainHost]:
+async def host_of(asked: dict[str, Any]) -> AsyncIterator[GraphHost]:
+    if "manifest" in asked:
+        key = key_of(b"k" * 32)
+        async with open_child(load(Path(asked["manifest"])), asked["runtime"], asked["owner"], key) as child:
+            yield child
+        return
     async with plain_host(Urls(asked["runtime"], asked["owner"])) as host:
-        host.graphs["locked"] = locked(Path(asked["locks"])).compile(checkpointer=host._saver, name="locked")
+        graphs = {"locked": locked(Path(asked["locks"])), **speaking.GRAPHS}
+        for name, graph in graphs.items():
+            host.graphs[name] = graph.compile(checkpointer=host._saver, name=name)
         yield host
 
 
 async def main(kind: str, asked: dict[str, Any]) -> None:
     settings = Settings(home=asked["home"], auth="none", rate=0)
+    if asked.get("holding"):
+        engine.Journal = Holding  # type: ignore[misc]
     bounds = Bounds(lease=asked["lease"], drain=asked.get("drain", 2.0))
 
     @asynccontextmanager

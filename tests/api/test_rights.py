@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fiel.infra.runs import work
+from fiel.infra.runs import orders
 from fiel.tools.principal import Principal, local_administrator
 from tests.api.conftest import Server
 from tests.api.graphs import PlainHost, plain_host
@@ -22,7 +22,7 @@ async def host(database_urls: Urls) -> AsyncIterator[PlainHost]:
 
 async def test_a_run_that_waited_has_the_rights_of_now(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A right that has gone meanwhile is not used; one who has none any more runs nothing."""
-    monkeypatch.setattr(work, "WAITED", 0.0)
+    monkeypatch.setattr(orders, "WAITED", 0.0)
     seen: list[frozenset[str]] = []
     tenant = f"t-{uuid.uuid4()}"
     people = server.service.authenticator.people

@@ -123,7 +123,7 @@ async def take(answer: httpx.Response, heard: Heard) -> None:
             data = line[6:]
         elif line.startswith("id: "):
             heard.ids.append(int(line[4:]))
-            if event == "custom":
+            if event.partition("|")[0] == "custom":
                 value = json.loads(data)
                 heard.ticks.append((value["node"], value["tick"]))
 
