@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -90,6 +90,13 @@ def _keeper(home: Path) -> int:
         return b"fiel.infra.database.keeper" in Path(f"/proc/{process}/cmdline").read_bytes()
 
     return next(process for process in _servers(home) if keeps(process))
+
+
+def _kill(processes: Iterable[int]) -> None:
+    """Kill each; one that ended with another before its turn is gone already."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _eventually(condition: Callable[[], object], seconds: float = 20.0) -> bool:
@@ -251,11 +258,7 @@ def test_a_killed_keeper_ends_the_server_and_the_next_client_starts_afresh(home:
 def test_everything_killed_at_once_is_recovered_from(home: Path) -> None:
     client = Client(home).ready()
     _write(home, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS id")
-    for process in [_keeper(home), _postmaster(home), client.process.pid, *_servers(home)]:
-        try:
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    _kill([_keeper(home), _postmaster(home), client.process.pid, *_servers(home)])
     client.kill()
     with Embedded(home):
         assert _ask(home, "SELECT count(*) FROM kept") == (1000,)
@@ -266,17 +269,12 @@ def test_a_kill_during_recovery_is_recovered_from(home: Path) -> None:
     client = Client(home).ready()
     _write(home, "CREATE TABLE kept (id int, filler text)")
     _write(home, "INSERT INTO kept SELECT n, repeat('x', 500) FROM generate_series(1, 40000) AS n")
-    for process in _servers(home):
-        os.kill(process, signal.SIGKILL)
+    _kill(_servers(home))
     client.kill()
     for pause in (0.05, 0.2, 0.4):
         again = Client(home)
         time.sleep(pause)
-        for process in [*_servers(home), again.process.pid]:
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        _kill([*_servers(home), again.process.pid])
         again.kill()
     with Embedded(home):
         assert _ask(home, "SELECT count(*) FROM kept") == (40000,)
