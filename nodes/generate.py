@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
@@ -15,13 +15,17 @@ from fiel.nodes.spending import TOO_COSTLY, added, counted, within
 from fiel.nodes.turns import mark_of
 from fiel.nodes.windows import WINDOW, going_on, shown, window_of
 from fiel.tools.canonical import digest_trusted
-from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Stretch, Turn
+from fiel.tools.chat import Chat, ChatRequest, Completion, DraftSentence, Turn
 from fiel.tools.errors import StreamLost
 from fiel.tools.record import Callers, Recorder
 from fiel.tools.vault import Vault
 
 NO_ANSWER = "NO_ANSWER"
 """What the prompt tells a model to say where the passages do not answer."""
+
+SHARE = 8
+"""A window of an answer has at least this part of what was written before it. Each window is checked with all that was
+shown before, so that windows of one size would make the work on an answer grow with the square of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,41 +83,59 @@ class Generate:
         if going_on(state) and window["waits"]:
             content = await self.vault.get(run, window["waits"])
             waiting = list(content["sentences"]) if content else []
-        number = window["next"] if going_on(state) else 0
+        number, written = (window["next"], window["written"]) if going_on(state) else (0, 0)
         try:
-            sentences, stretch, number = await self._sentences_on(state, chat, request, stream, number)
+            taken = await self._taken(state, chat, request, stream, number, written // SHARE)
         except StreamLost:
             if shown(state) or not number:
                 raise
-            waiting = []  # nobody has seen any of it, so it may be written anew
-            sentences, stretch, number = await self._sentences_on(state, chat, request, stream, 0)
+            waiting, written = [], 0  # nobody has seen any of it, so it may be written anew
+            taken = await self._taken(state, chat, request, stream, 0, 0)
         update: Update = {"attempt": state["attempt"] + (0 if going_on(state) else 1)}
-        if stretch.completion is not None:
-            update["usage"] = _spent(stretch.completion, request, options, state)
-        left = {"next": number, "more": stretch.completion is None, "shown": shown(state)}
+        if taken.completion is not None:
+            update["usage"] = _spent(taken.completion, request, options, state)
+        left = {"next": taken.next, "more": taken.completion is None, "shown": shown(state)}
+        left |= {"written": written + len(taken.text)}
         left |= {name: window.get(name, blank) for name, blank in _KEPT.items()}
-        drafted = [*waiting, *(as_plain(one) for one in sentences)]
-        if NO_ANSWER in stretch.text + stretch.ahead or not (drafted or shown(state)):
+        drafted = [*waiting, *(as_plain(one) for one in taken.sentences)]
+        if NO_ANSWER in taken.text + taken.ahead or not (drafted or shown(state)):
             left |= {"more": False, "waits": ""}
             return {**update, "draft": "", "judgement": {}, "reason": "no_answer_in_passages", WINDOW: left}
-        draft = await self.vault.put(run, {"sentences": drafted, "ahead": stretch.ahead})
+        draft = await self.vault.put(run, {"sentences": drafted, "ahead": taken.ahead})
         return {**update, "draft": draft, "reason": "", WINDOW: {**left, "waits": draft}}
 
-    async def _sentences_on(
-        self, state: State, chat: Chat, request: ChatRequest, stream: str, number: int
-    ) -> tuple[tuple[DraftSentence, ...], Stretch, int]:
-        """The sentences of the next stretch that has any, the stretch, and the number of the one after it."""
+    async def _taken(
+        self, state: State, chat: Chat, request: ChatRequest, stream: str, number: int, least: int
+    ) -> "_Taken":
+        """The next stretches, from that `number` on, until they have a sentence and `least` characters."""
+        sentences: tuple[DraftSentence, ...] = ()
+        text = ""
         while True:
             stretch = await chat.stretch(request, stream, number)
             number += 1
+            text += stretch.text
             completion = stretch.completion
             if completion is not None and completion.sentences is not None:
-                return completion.sentences, stretch, number
+                return _Taken(completion.sentences, text, stretch.ahead, completion, number)
             found = cited(stretch.text, state["passages"], state["language"], cut=False)
             if completion is not None and completion.finish == "length":
                 found = found[:-1] if len(found) > 1 or number > 1 else found
-            if found or completion is not None:
-                return found, stretch, number
+            sentences += found
+            if completion is not None or (sentences and len(text) >= least):
+                return _Taken(sentences, text, stretch.ahead, completion, number)
+
+
+class _Taken(NamedTuple):
+    """What was taken at once of an answer that is being written."""
+
+    sentences: tuple[DraftSentence, ...]
+    text: str
+    ahead: str
+    """What was written already behind it, in sight of the checks."""
+    completion: Completion | None
+    """The whole answer, where this was its end."""
+    next: int
+    """Number of the stretch after it."""
 
 
 _KEPT: Mapping[str, Any] = {"run": "", "from": 0, "labels": [], "scores": [], "answered": ""}

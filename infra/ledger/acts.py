@@ -28,7 +28,6 @@ KINDS: tuple[str, ...] = (
     "group_add",
     "group_remove",
     "user_change",
-    "tenant_change",
     "policy_change",
     "prompt_change",
     "token_create",

@@ -178,7 +178,7 @@ async def test_windows_put_together_are_the_answer_that_the_whole_gives(replacin
     replacing.models.tokens = lambda text: [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     seen = await streamed(replacing, principal=who, question="Does u3@example.org know what the archive keeps?")
     ends = [found["release"] for mode, found in seen if mode == "updates" and "release" in found]
-    told = "".join(one["answer"][one["window"].get("from", 0) :] for one in ends)
+    told = "".join(one["answer"][one.get("window", {}).get("from", 0) :] for one in ends)
     last = [found for mode, found in seen if mode == "values"][-1]
     assert told == last["answer"] == whole["answer"]
     assert last["citations"] == whole["citations"]

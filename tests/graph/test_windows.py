@@ -361,3 +361,26 @@ async def test_the_next_question_of_a_thread_begins_anew(house: House) -> None:
     last = [data for mode, data in await streamed(house, principal=READER, thread="t") if mode == "values"][-1]
     assert (last["outcome"], last["reason"]) == ("answered", "ok")
     assert len(last["judgement"]["sentences"]) == 1
+
+
+@pytest.mark.parametrize("sentences", [40, 320])
+async def test_the_work_on_a_long_answer_grows_with_its_length_and_not_with_its_square(
+    house: House, sentences: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(house, *(FACTS[place % len(FACTS)] for place in range(sentences)))
+    check, seen = house.policies.check, 0
+
+    async def counted(bundle: Any, stage: Any, parts: Sequence[str], facts: Any = None) -> Any:
+        nonlocal seen
+        seen += sum(map(len, parts)) if stage == "output" else 0
+        return await check(bundle, stage, parts, facts)
+
+    monkeypatch.setattr(house.policies, "check", counted)
+    config = {**house.config(principal=READER), "recursion_limit": 5_000}
+    asked = {"messages": [HumanMessage("What does the archive keep?")]}
+    last = await house.graph.ainvoke(asked, config, context=WINDOW)
+    assert last["outcome"] == "answered"
+    assert seen < 30 * len(last["answer"])
+    entries = await house.store.entries(str(config["run_id"]))
+    assert 40 < len(entries) < 200
+    assert sum(len(one.data) for one in await house.store.frames(str(config["run_id"]))) < 2_000 * sentences

@@ -284,7 +284,6 @@ def test_no_kind_is_forgotten() -> None:
         "prompt_change": "a start, above",
         "retention": "contents by age, above",
         "review": "tests/api/test_reviews.py",
-        "tenant_change": "nothing yet: tenants come with tokens",
     }
     assert here | set(elsewhere) == set(KINDS)
     assert not here & set(elsewhere)

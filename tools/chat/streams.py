@@ -19,6 +19,8 @@ AHEAD = 240
 """Characters that must be written behind a stretch."""
 WORDS = 24
 """Words that must be written behind a stretch."""
+SIGHT = 3_000
+"""Characters of what is written behind a stretch that are given with it."""
 KEPT = 120.0
 """Seconds after which an answer that nobody takes from is forgotten."""
 MOST = 256
@@ -88,7 +90,7 @@ class _Answer:
             end = end_of(self._text, self._at)
             if end > self._at:
                 text, self._at = self._text[self._at : end], end
-                return self._stretch(text, self._text[end:], None)
+                return self._stretch(text, self._text[end : end + SIGHT], None)
             self._news.clear()
             await self._news.wait()
 
