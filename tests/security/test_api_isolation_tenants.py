@@ -34,7 +34,7 @@ from tests.api.graphs import plain_host
 from tests.conftest import Urls
 from tests.lineage import Runs
 from tests.replay_support import recorded_in
-from tests.security.isolated import TENANT
+from tests.security.isolated import OF_EACH, TENANT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -212,11 +212,15 @@ async def seen(web: httpx.AsyncClient, names: Names) -> list[str]:
     return [answer.text for answer in answers]
 
 
-def told_by(answer: httpx.Response, names: Names) -> tuple[int, Any]:
-    """What an answer says, whatever it was called; of an export, which has more seals each time, its kinds of lines."""
+def told_by(answer: httpx.Response, names: Names) -> tuple[int, Any, dict[str, str]]:
+    """What an answer says, headers and all, whatever it was called; of an export, which has more seals each time, its
+    kinds of lines. The length follows from the body, in which times are not equally long.
+    """
+    aside = {*OF_EACH, "content-length"}
+    headers = {name: names.hide(value) for name, value in answer.headers.items() if name not in aside}
     if answer.request.url.path == "/audit/export":
-        return answer.status_code, set(re.findall(r'"t":"(\w+)"', answer.text))
-    return answer.status_code, names.hide(answer.text)
+        return answer.status_code, set(re.findall(r'"t":"(\w+)"', answer.text)), headers
+    return answer.status_code, names.hide(answer.text), headers
 
 
 @pytest.mark.parametrize(
