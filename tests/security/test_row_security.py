@@ -21,7 +21,7 @@ EXEMPT: dict[str, tuple[str, set[str]]] = {
     "frames": (SEALED, {"key"}),
     "heads": ("hashes and signatures, meant to be shown", {"tenant"}),
     "lineage_places": (f"numbers of seals; {PROCESS}", {"tenant"}),
-    "run_claims": (PROCESS, {"tenant", "owner", "cancel"}),
+    "run_claims": (PROCESS, {"tenant", "owner", "cancel", "said"}),
     "runs": (f"who ran what and when; {PROCESS}", {"tenant", "caller", "thread"}),
     "seals": (f"hashes; {PROCESS}", {"tenant"}),
     "spans": (SEALED, {"key", "refused"}),
