@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from langgraph.constants import END
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Send
 from pydantic import BaseModel, ValidationError
@@ -38,6 +39,9 @@ def plan(graph: Graph, order: RunOrder, more: Mapping[str, Any]) -> Plan:
     configurable = dict(order.config.get("configurable") or {})
     context = context_of(graph, configurable, order.context)
     given = command(order.command) if order.command else order.input
+    if isinstance(given, Command):
+        targets = [one.node if isinstance(one, Send) else one for one in given.goto]
+        _known_nodes(graph, [one for one in targets if one != END], "command.goto")
     return Plan(given, _config(order, configurable, more), context)
 
 

@@ -178,3 +178,21 @@ async def test_a_delayed_run_waits_and_lets_others_pass(client: MakeClient) -> N
     assert soon["topic"] == "soon"
     values: Any = await asyncio.wait_for(ann.runs.join(thread["thread_id"], late["run_id"]), 20)
     assert values["topic"] == "late" and len(values["steps"]) == 6
+
+
+async def test_what_would_have_no_effect_is_refused_by_its_name(http: Any, client: MakeClient) -> None:
+    thread = (await (await client()).threads.create())["thread_id"]
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        (f"/threads/{thread}/runs/wait", {"on_completion": "delete"}, "on_completion"),
+        (f"/threads/{thread}/runs", {"on_disconnect": "cancel"}, "on_disconnect"),
+        ("/runs", {"on_disconnect": "cancel"}, "on_disconnect"),
+        ("/runs/wait", {"checkpoint_during": False, "durability": "sync"}, "checkpoint_during"),
+        ("/runs/wait", {"checkpoint_during": True, "durability": "exit"}, "checkpoint_during"),
+        (f"/threads/{thread}/runs/wait", {"command": {"goto": "nowhere"}}, "nowhere"),
+        (f"/threads/{thread}/runs/wait", {"command": {"goto": [{"node": "nowhere", "input": {}}]}}, "nowhere"),
+    ]
+    async with http() as web:
+        for path, sent, named in cases:
+            answer = await web.post(path, json={"assistant_id": "chain", **sent})
+            assert named in answer.text, sent
+            assert answer.status_code in (400, 422) or "__error__" in answer.json(), sent

@@ -77,11 +77,24 @@ class Made:
 
 
 async def make(
-    service: Service, caller: Caller, body: RunCreate, thread_id: UUID | None, *, recorded: bool = True
+    service: Service,
+    caller: Caller,
+    body: RunCreate,
+    thread_id: UUID | None,
+    *,
+    recorded: bool = True,
+    heard: bool = True,
 ) -> Made:
-    """Make the run. Without a thread it gets one of its own. Raises NotFound, Conflict, BadRequest."""
+    """Make the run. Without a thread it gets one of its own. `heard`: whether whoever asks listens to it from now on.
+
+    Raises NotFound, Conflict, BadRequest.
+    """
     if thread_id is None and (body.command_of() or {}).get("resume") is not None:
         raise BadRequest("there is nothing to resume without a thread", where="command.resume")
+    if thread_id is not None and body.on_completion == "delete":
+        raise BadRequest("a thread that was there before the run does not go with it", where="on_completion")
+    if not heard and body.on_disconnect == "cancel":
+        raise BadRequest("nobody listens to a run that is only made", where="on_disconnect")
     engine = engine_of(service)
     spec = body.spec(
         await basis(service, caller, body.assistant_id),

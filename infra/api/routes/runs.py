@@ -28,7 +28,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 @router.post("", response_model=RunOut)
 async def create(thread_id: UUID, body: RunCreate, caller: Calling, service: Serving) -> Response:
     """Make a run and do not wait for it."""
-    made = await make(service, caller, body, thread_id)
+    made = await make(service, caller, body, thread_id, heard=False)
     return reply(run_json(made.run), {"Content-Location": made.place})
 
 

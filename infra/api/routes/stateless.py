@@ -23,7 +23,7 @@ MOST = 100
 @router.post("", response_model=RunOut)
 async def create(body: RunCreate, caller: Calling, service: Serving) -> Response:
     """Make a run and do not wait for it."""
-    made = await make(service, caller, body, None)
+    made = await make(service, caller, body, None, heard=False)
     return reply(run_json(made.run), {"Content-Location": made.place})
 
 
@@ -32,7 +32,7 @@ async def batch(
     body: Annotated[list[RunInBatch], Field(min_length=1, max_length=MOST)], caller: Calling, service: Serving
 ) -> Response:
     """Make several runs and do not wait for them."""
-    made = await asyncio.gather(*(make(service, caller, one, None) for one in body))
+    made = await asyncio.gather(*(make(service, caller, one, None, heard=False) for one in body))
     return reply([run_json(one.run) for one in made])
 
 

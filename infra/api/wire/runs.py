@@ -99,6 +99,8 @@ class RunCreate(Wire):
                 raise ValueError(f"{name} is not supported")
         if self.command_of() and self.input is not None:
             raise ValueError("a run takes an input or a command, not both")
+        if self.durability is not None and self.checkpoint_during is (self.durability == "exit"):
+            raise ValueError("checkpoint_during and durability say different things")
         return self
 
     def command_of(self) -> Json | None:
