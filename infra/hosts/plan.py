@@ -39,8 +39,8 @@ def plan(graph: Graph, order: RunOrder, more: Mapping[str, Any]) -> Plan:
     configurable = dict(order.config.get("configurable") or {})
     context = context_of(graph, configurable, order.context)
     given = command(order.command) if order.command else order.input
-    if isinstance(given, Command):
-        targets = [one.node if isinstance(one, Send) else one for one in given.goto]
+    if order.command:
+        targets = [one.node if isinstance(one, Send) else one for one in _targets(order.command)]
         _known_nodes(graph, [one for one in targets if one != END], "command.goto")
     return Plan(given, _config(order, configurable, more), context)
 
@@ -107,11 +107,12 @@ def command(given: Mapping[str, Any]) -> Command[Any]:
     for key, value in given.items():
         if key not in _COMMANDS and value is not None:
             raise BadOrder(f"a command has no {key!r}", where=f"command.{key}")
+    return Command(update=_pairs(given.get("update")), goto=_targets(given), resume=given.get("resume"))
+
+
+def _targets(given: Mapping[str, Any]) -> list[str | Send]:
     goto = given.get("goto")
-    targets = [] if not goto else goto if isinstance(goto, list | tuple) else [goto]
-    return Command(
-        update=_pairs(given.get("update")), goto=[_target(one) for one in targets], resume=given.get("resume")
-    )
+    return [_target(one) for one in ([] if not goto else goto if isinstance(goto, list | tuple) else [goto])]
 
 
 def _pairs(update: Any) -> Any:
