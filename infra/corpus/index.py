@@ -3,7 +3,8 @@
 The migration makes the one of the built-in embedder (384). A model of another width needs `build` once; until then a
 search over many visible chunks compares them all. Into an index that stands, chunks go one by one (some thousand a
 second on an idle machine); far above what the built-in embedder gives, but where millions of chunks come from a quick
-endpoint, `drop` first and `build` afterwards: bulk first, index then.
+endpoint, `drop` first and `build` afterwards: bulk first, index then. `build` also packs the index of vectors by shelf,
+whose pages are left half empty where chunks come one by one.
 """
 
 import psycopg
@@ -14,6 +15,8 @@ from fiel.tools.errors import SettingsError
 
 MOST_DIMENSIONS = 4_000
 """What pgvector can index in half precision."""
+
+_SHELVED = "vectors_pkey"
 
 
 def build(owner_url: str, dimensions: int) -> bool:
@@ -42,6 +45,9 @@ def build(owner_url: str, dimensions: int) -> bool:
             if row:
                 connection.execute(sql.SQL("DROP INDEX fiel.{}").format(name))
             connection.execute(statement)
+            for left in ("_ccnew", "_ccold"):  # by a packing that was cut off
+                connection.execute(sql.SQL("DROP INDEX IF EXISTS fiel.{}").format(sql.Identifier(_SHELVED + left)))
+            connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY fiel.{}").format(sql.Identifier(_SHELVED)))
         except psycopg.Error as error:
             if speaks_of_server(error):
                 raise unavailable(error, owner_url) from error

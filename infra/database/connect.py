@@ -54,6 +54,16 @@ Statement = tuple[bytes, Sequence[Any]]
 
 _ACT = b"SELECT fiel.act_as($1, $2, $3::text[])"
 
+Settings = tuple[tuple[str, str], ...]
+"""Names and values of PostgreSQL's settings."""
+
+
+@lru_cache(maxsize=64)
+def _acting(settings: Settings) -> bytes:
+    """What begins a transaction of a caller, whose parameters are tenant, id and grants."""
+    more = (f", set_config({_literal(name)}, {_literal(value)}, true)" for name, value in settings)
+    return b"".join((_ACT, *(one.encode() for one in more)))
+
 
 class Database:
     """Connections of the runtime role to one migrated database.
@@ -114,9 +124,9 @@ class Database:
             yield connection
 
     async def read(
-        self, principal: Principal, statements: Sequence[tuple[bytes, Sequence[Any]]]
+        self, principal: Principal, statements: Sequence[Statement], settings: Settings = ()
     ) -> list[list[DictRow]]:
-        """The rows of each statement, run for `principal` in one transaction and one round trip.
+        """The rows of each statement, run for `principal` in one transaction and one round trip, under `settings`.
 
         Statements are prepared. The pipeline's single sync makes one implicit transaction of them all, so the caller is
         forgotten with it. What only reads may be asked
@@ -127,7 +137,7 @@ class Database:
         while True:
             async with self._borrowed(deadline) as connection:
                 try:
-                    return await _piped(connection, [(_ACT, caller), *statements])
+                    return await _piped(connection, [(_acting(settings), caller), *statements])
                 except psycopg.Error as error:
                     if not connection.closed or time.monotonic() > deadline:
                         if connection.closed or speaks_of_server(error):

@@ -241,6 +241,16 @@ async def test_both_lists_count(world: World) -> None:
     assert [passage["score"] for passage in found] == sorted((p["score"] for p in found), reverse=True)
 
 
+async def test_cosines_are_stretched_over_the_first_fifty(world: World) -> None:
+    angles = np.radians(np.arange(60))
+    await world.put("c", [stored("of no such word", unit(np.cos(angle), np.sin(angle))) for angle in angles])
+    found = await world.find(ANA, "harbour", k=10)
+    low = np.cos(angles[49])
+    expected = [(np.cos(angle) - low) / (1 - low) / 3.5 for angle in angles[:10]]
+    assert [float(passage["score"]) for passage in found] == pytest.approx(expected, abs=3e-6)
+    assert [passage["dense_rank"] for passage in found] == list(range(1, 11))
+
+
 async def test_words_alone_where_the_question_has_no_direction(world: World) -> None:
     await world.put("c", [stored("lighthouse"), stored("harbour"), stored("meadow")])
     found = await world.find(ANA, "harbour", np.zeros(DIMENSIONS, dtype=np.float32))

@@ -32,6 +32,25 @@ def test_another_width_is_built_once_and_dropped(database_urls: Any) -> None:
     assert "chunks_hnsw_768" not in indexes(database_urls.owner)
 
 
+def test_vectors_by_shelf_are_packed_with_it(database_urls: Any) -> None:
+    """A thousand chunks that came one by one, over two shelves in turn, leave pages half empty."""
+    with psycopg.connect(database_urls.owner, autocommit=True) as owner:
+        owner.execute("ALTER TABLE fiel.vectors NO FORCE ROW LEVEL SECURITY")
+        owner.execute(
+            "INSERT INTO fiel.vectors SELECT number % 2, number, 1, array_fill(1, ARRAY[384])::vector::halfvec"
+            " FROM generate_series(1, 1000) AS number"
+        )
+
+        def size() -> int:
+            row = owner.execute("SELECT pg_relation_size('fiel.vectors_pkey')").fetchone()
+            return int(row[0]) if row else 0
+
+        loose = size()
+        build(database_urls.owner, 16)
+        assert size() < loose * 0.8
+        assert owner.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'vectors_pkey\\_cc%'").fetchone() == (0,)
+
+
 def test_a_half_made_index_is_made_anew(database_urls: Any, postgres: Any) -> None:
     if postgres.superuser is None:
         pytest.skip("only a superuser can fake a half-made index")

@@ -15,10 +15,10 @@ from fiel.tools.embed import Vector
 from fiel.tools.errors import CollectionNotFound, ModelUnreadable
 from fiel.tools.principal import CURATORS, Principal
 from fiel.tools.search import CollectionInfo, Passage, SearchRequest, Trust
-from fiel.tools.search.fusion import DEPTH, MOST_TOKENS, clean, fused, ideal, idf, saturated
+from fiel.tools.search.fusion import DEPTH, MOST_TOKENS, WIDTH, clean, fused, ideal, idf, saturated
 from fiel.tools.text import words
 
-VERSION = "memory:1"
+VERSION = "memory:2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +122,16 @@ class MemorySearch:
         if vector.shape != (self._dimensions,) or not np.isfinite(vector).all():
             raise ModelUnreadable(f"the question's vector is not {self._dimensions} finite numbers")
         _, visible = self._visible(principal, request.collection)
-        depth = max(DEPTH, request.k)
+        width = max(WIDTH, request.k)
         similarity = self._similarities(vector, visible)
         order = sorted(visible, key=lambda entry: (-similarity.get(entry.number, -2.0), entry.number))
-        dense = {entry.number: rank for rank, entry in enumerate(order[:depth], 1)}
+        dense = {entry.number: rank for rank, entry in enumerate(order[: max(DEPTH, width)], 1)}
         coverage = _coverage(clean(request.text), visible)
-        listed = sorted(coverage, key=lambda number: (-coverage[number], number))[:depth]
+        listed = sorted(coverage, key=lambda number: (-coverage[number], number))[:width]
         texts = {number: rank for rank, number in enumerate(listed, 1)}
         near = [similarity[number] for number in dense if number in similarity]
         low, high = (min(near), max(near)) if near else (None, None)
+        wanted = {*range(1, width + 1), len(near)}
         found = [
             _passage(
                 entry.stored,
@@ -140,7 +141,7 @@ class MemorySearch:
                 texts.get(entry.number),
             )
             for entry in visible
-            if entry.number in dense or entry.number in texts
+            if dense.get(entry.number, 0) in wanted or entry.number in texts
         ]
         found.sort(key=lambda passage: (-float(passage["score"]), passage["chunk"]))
         return found[: max(0, request.k)]

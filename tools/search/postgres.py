@@ -16,15 +16,30 @@ from fiel.tools.embed import Vector
 from fiel.tools.errors import CollectionNotFound, DatabaseUnavailable, ModelUnreadable
 from fiel.tools.principal import Principal
 from fiel.tools.search import CollectionInfo, Passage, SearchRequest
-from fiel.tools.search.fusion import DEPTH, clean
+from fiel.tools.search.fusion import DEPTH, WIDTH, clean
 from fiel.tools.sql import load, numbered
 
 LOG = logging.getLogger("fiel.search")
 Statement = tuple[bytes, Sequence[Any]]
-Read = Callable[[Principal, Sequence[Statement]], Awaitable[list[list[DictRow]]]]
-"""Runs statements in one transaction in which row security knows the caller (`fiel.infra.database.Database.read`)."""
+Settings = tuple[tuple[str, str], ...]
+Read = Callable[[Principal, Sequence[Statement], Settings], Awaitable[list[list[DictRow]]]]
+"""Runs statements in one transaction in which row security knows the caller and settings of the server are as named
+(`fiel.infra.database.Database.read`)."""
 
-VERSION = "postgres:3"
+SETTINGS: Settings = (
+    # The statement is planned once a connection: planning it costs more than running it. Its plan is the same for every
+    # collection and caller because the statement itself chooses by the number of visible chunks, and because without
+    # sequential scans each step has one index to go by.
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+    # The scan of the vector index goes on until enough rows pass the filters.
+    ("hnsw.iterative_scan", "relaxed_order"),
+    ("hnsw.max_scan_tuples", "40000"),
+)
+
+VERSION = "postgres:4"
 """Changes whenever the same rows and request could give another list."""
 
 WIDEST = 1_200
@@ -83,7 +98,6 @@ class PostgresSearch:
         """Searches that the index answered with too few passages, and that were asked again without it."""
         self.short = 0
         """Searches that gave fewer passages than asked for and than their caller may read: never, if all is well."""
-        self._settings = queries["settings"].encode()
         self._collection, _ = numbered(queries["collection"])
         few = queries["few_wide" if wide else "few"]
         hybrid = Template(queries["hybrid"]).substitute(dimensions=int(dimensions), few=few)
@@ -98,7 +112,7 @@ class PostgresSearch:
         if name != clean(name):
             raise _unknown(name)
         try:
-            (rows,) = await self._read(principal, [(self._collection, (name,))])
+            (rows,) = await self._read(principal, [(self._collection, (name,))], ())
         except psycopg.Error as error:
             raise DatabaseUnavailable(f"the collection could not be looked up: {type(error).__name__}") from error
         if not rows:
@@ -131,10 +145,9 @@ class PostgresSearch:
         return rows
 
     async def _hits(self, principal: Principal, asked: Sequence[dict[str, Any]]) -> list[list[DictRow]]:
-        statements: list[Statement] = [(self._settings, ())]
-        statements += [(self._hybrid, [values[name] for name in self._names]) for values in asked]
+        statements = [(self._hybrid, [values[name] for name in self._names]) for values in asked]
         try:
-            return (await self._read(principal, statements))[1:]
+            return await self._read(principal, statements, SETTINGS)
         except psycopg.Error as error:
             raise DatabaseUnavailable(f"the search failed in the database: {type(error).__name__}") from error
 
@@ -159,6 +172,7 @@ class PostgresSearch:
             "exact": self._exact if directed else _ALL,
             "common": self._common,
             "depth": max(DEPTH, request.k),
+            "width": max(WIDTH, request.k),
             "k": max(0, request.k),
         }
 

@@ -1,14 +1,6 @@
 -- Search in PostgreSQL. Everything here runs in a transaction in which the caller is set. Row security holds, and each
 -- query says itself who may read, so that neither wall stands alone.
 
--- name: settings
--- The statement below is planned once a connection: planning it costs more than running it. Its plan is the same for
--- every collection and caller because the statement itself chooses by the number of visible chunks, and because without
--- sequential scans each step has one index to go by. The iterative scan goes on until enough rows pass the filters.
-SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-    set_config('jit', 'off', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
-    set_config('hnsw.max_scan_tuples', '40000', true), set_config('max_parallel_workers_per_gather', '0', true)
-
 -- name: collection
 -- A row for each language that the caller reads something in; one row with NULL where the collection is empty.
 SELECT c.name, c.policy, s.language, sum(n.chunks)::bigint AS chunks
@@ -25,20 +17,20 @@ ORDER BY chunks DESC NULLS LAST, s.language
 -- name: few
 -- All visible chunks by the vectors that stand shelf by shelf. Chunks of another model come last, so that no visible one
 -- is out of reach.
-SELECT v.chunk AS number
+SELECT v.chunk AS number, CASE WHEN v.space = (SELECT hashtextextended(%(model)s, %(dimensions)s))
+    THEN v.half <#> (SELECT fiel.half(%(vector)s::vector)) END AS far
 FROM fiel.vectors v
 WHERE (SELECT few FROM size) AND v.shelf = ANY (ARRAY(SELECT id FROM scope))
-ORDER BY CASE WHEN v.space = (SELECT hashtextextended(%(model)s, %(dimensions)s))
-    THEN v.half <#> (SELECT fiel.half(%(vector)s::vector)) END NULLS LAST, v.chunk
+ORDER BY far NULLS LAST, v.chunk
 LIMIT %(depth)s
 
 -- name: few_wide
 -- The same by the chunks themselves, for vectors that are too wide to stand by the shelf.
-SELECT c.number
+SELECT c.number, CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
+    THEN c.embedding <=> %(vector)s::vector END AS far
 FROM fiel.chunks c
 WHERE (SELECT few FROM size) AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
-ORDER BY CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s
-    THEN c.embedding <=> %(vector)s::vector END NULLS LAST, c.number
+ORDER BY far NULLS LAST, c.number
 LIMIT %(depth)s
 
 -- name: hybrid
@@ -65,19 +57,19 @@ WITH scope AS MATERIALIZED (
         SELECT greatest(reltuples, visible, 1) AS chunks FROM pg_catalog.pg_class WHERE oid = 'fiel.chunks'::regclass
     ) AS kept
 ), near AS MATERIALIZED (
-    -- The dense list. Few visible: all of them are compared.
-    SELECT number FROM ($few) AS compared
-    UNION ALL
-    -- Many visible: the index gives half-precision neighbours.
-    SELECT number FROM (
-        SELECT c.number
+    -- The dense list: of few visible, all are compared; of many, the index gives the neighbours. Both by half precision.
+    SELECT number, row_number() OVER (ORDER BY far NULLS LAST, number) AS place, count(far) OVER () AS compared
+    FROM (
+        ($few)
+        UNION ALL
+        (SELECT c.number, c.embedding::halfvec($dimensions) <=> %(vector)s::vector::halfvec($dimensions) AS far
         FROM fiel.chunks c
         WHERE NOT (SELECT few FROM size)
             AND c.dimensions = $dimensions AND c.model = %(model)s
             AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
         ORDER BY c.embedding::halfvec($dimensions) <=> %(vector)s::vector::halfvec($dimensions)
-        LIMIT %(depth)s
-    ) AS indexed
+        LIMIT %(depth)s)
+    ) AS found
 ), tongues AS MATERIALIZED (
     SELECT language, seed, sum(chunks)::float8 AS chunks, greatest(sum(tokens)::float8 / sum(chunks), 1) AS length
     FROM scope GROUP BY language, seed
@@ -116,17 +108,18 @@ WITH scope AS MATERIALIZED (
     ) p
     GROUP BY p.chunk, p.shelf
 ), listed AS MATERIALIZED (
-    SELECT chunk, shelf, coverage FROM matched ORDER BY coverage DESC, chunk LIMIT %(depth)s
+    SELECT chunk FROM matched ORDER BY coverage DESC, chunk LIMIT %(width)s
 ), candidates AS MATERIALIZED (
-    -- Both lists, each chunk once, with its true distance.
-    SELECT c.number, c.shelf, c.id, c.number = ANY (ARRAY(SELECT number FROM near)) AS near,
-        c.number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed,
+    -- The first of both lists and the last that was compared, each chunk once, with its true distance.
+    SELECT c.number, c.shelf, c.id, c.number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed,
         CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector END AS distance
     FROM fiel.chunks c
-    WHERE c.number = ANY (ARRAY(SELECT number FROM near UNION ALL SELECT chunk FROM listed))
+    WHERE c.number = ANY (ARRAY(
+            SELECT number FROM near WHERE place <= %(width)s OR place = compared UNION ALL SELECT chunk FROM listed
+        ))
         AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
 ), span AS MATERIALIZED (
-    SELECT min(1 - distance) AS low, max(1 - distance) AS high FROM candidates WHERE near
+    SELECT min(1 - c.distance) AS low, max(1 - c.distance) AS high FROM candidates c JOIN near n USING (number)
 ), common AS MATERIALIZED (
     -- Common words find nothing by themselves, but count for what was found.
     SELECT p.chunk, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
@@ -140,16 +133,16 @@ WITH scope AS MATERIALIZED (
     ) p
     GROUP BY p.chunk
 ), ranked AS MATERIALIZED (
-    SELECT f.number, f.id, f.similarity,
-        CASE WHEN f.near AND f.similarity IS NOT NULL
-            THEN row_number() OVER (PARTITION BY f.near ORDER BY f.similarity DESC NULLS LAST, f.number) END AS dense_rank,
+    SELECT f.number, f.id, f.similarity, f.dense_rank,
         CASE WHEN f.listed THEN row_number() OVER (PARTITION BY f.listed ORDER BY f.coverage DESC, f.number) END AS text_rank,
         round((coalesce(CASE WHEN s.high > s.low THEN (f.similarity - s.low) / (s.high - s.low) ELSE f.similarity - s.high + 1
             END, 0) + 2.5::float8 * f.coverage)::numeric / 3.5, 6) AS score
     FROM (
-        SELECT c.number, c.id, c.near, c.listed, 1 - c.distance AS similarity,
-            coalesce(m.coverage, 0) + coalesce(o.coverage, 0) AS coverage
+        SELECT c.number, c.id, c.listed, 1 - c.distance AS similarity,
+            coalesce(m.coverage, 0) + coalesce(o.coverage, 0) AS coverage,
+            CASE WHEN c.distance IS NOT NULL THEN n.place END AS dense_rank
         FROM candidates c
+        LEFT JOIN near n USING (number)
         LEFT JOIN matched m ON m.chunk = c.number
         LEFT JOIN common o ON o.chunk = c.number
     ) f
