@@ -25,6 +25,7 @@ from fiel.infra.database.open import open_database
 from fiel.infra.ledger import effects, keys
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.recorders import recording
 from fiel.infra.ledger.sealing import ChainedStore
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
@@ -248,7 +249,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         await _key_is_there(settings, store)
         await _kept(database, policies)
         keys = SubjectKeys(ledger.system, cipher(settings))
-        recorder = _recorder(settings, store, keys, allowed, policies)
+        recorder = recording(store, cipher(settings), allowed, policies, keys=keys, withheld=withheld(policies))
         stack.push_async_callback(recorder.close)
         embedded_by = corpus.embed.version
         chats, judge = models.chats(settings, pairs, embedded_by), models.judge(settings, pairs, embedded_by)
@@ -282,19 +283,6 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         if reloader is not None:
             await stack.enter_async_context(_watching(reloader))
         yield house
-
-
-def _recorder(
-    settings: Settings, store: PostgresStore, keys: SubjectKeys, allowed: ConfigCallers, policies: GuardrailsPolicies
-) -> LedgerRecorder:
-    return LedgerRecorder(
-        store,
-        cipher(settings),
-        allowed,
-        keys=keys,
-        redact=lambda text: policies.redact(policies.bundle("default"), text),
-        withheld=withheld(policies),
-    )
 
 
 def owner_url(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from fiel.infra.database.connect import Database
 from fiel.infra.ledger import effects
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.postgres import PostgresStore
-from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.recorders import recording
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.tools.review import MemoryReviews
@@ -41,9 +41,7 @@ async def recorded_in(database: Database) -> AsyncIterator[Recorded]:
     cipher, models, policies, reviews = Cipher(key_of(b"k" * 32)), Models(), BreakablePolicies(), MemoryReviews()
     store = PostgresStore(database.system, database.aside)
     keys = SubjectKeys(database.system, cipher)
-    recorder = LedgerRecorder(
-        store, cipher, ConfigCallers(), redact=lambda text: policies.redact(policies.bundle("default"), text), keys=keys
-    )
+    recorder = recording(store, cipher, ConfigCallers(), policies, keys=keys)
     services = Services(
         callers=ConfigCallers(),
         chats={"test": effects.RecordedChat(models)},

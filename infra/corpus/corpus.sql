@@ -111,13 +111,6 @@ UPDATE fiel.documents
        updated_at = now(), deleted_at = NULL
  WHERE id = %(document)s
 
--- name: slice
-SELECT substr(v.text, %(start)s::int + 1, %(length)s::int)
-  FROM fiel.versions AS v
-  JOIN fiel.documents AS d ON d.id = v.document AND d.tenant = (SELECT fiel.caller_tenant())
-  JOIN fiel.audiences AS a ON a.id = d.audience AND a.acl && (SELECT fiel.caller_grants())
- WHERE v.id = %(version)s
-
 -- name: require_policy
 -- The least bundle of a collection; row security lets curators alone write it.
 UPDATE fiel.collections SET policy = %(policy)s WHERE tenant = fiel.caller_tenant() AND name = %(name)s RETURNING id

@@ -5,8 +5,9 @@ is plain JSON, as versions before this one kept them. Hashes are over the body i
 change of what is stored goes unseen, also one that would decompress to the same.
 """
 
-import threading
 import zlib
+
+from fiel.infra.ledger.zstd import PerThread
 
 FORM = b"\1"
 LEVELS = (-1, 3)
@@ -47,37 +48,20 @@ WORDS = "".join(
 """What bodies are compressed against. It never changes: without it no stored body can be read."""
 
 
-class _Zstd(threading.local):
-    """A compressor and a decompressor for each thread: one that two threads share crashes the process."""
-
-    def __init__(self) -> None:
-        import zstandard
-
-        def words(level: int) -> zstandard.ZstdCompressionDict:
-            made = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-            made.precompute_compress(level=level)
-            return made
-
-        short, long = (zstandard.ZstdCompressor(dict_data=words(level), write_dict_id=False) for level in LEVELS)
-        self.short, self.long = short.compress, long.compress
-        self.expand = zstandard.ZstdDecompressor(dict_data=words(LEVELS[0])).decompress
-        self.size = zstandard.frame_content_size
-        self.error = zstandard.ZstdError
+_ZSTD: list[PerThread] = []
 
 
-_ZSTD: list[_Zstd] = []
-
-
-def _zstd() -> _Zstd:
+def _zstd() -> PerThread:
     if not _ZSTD:
-        _ZSTD.append(_Zstd())
+        _ZSTD.append(PerThread(LEVELS, WORDS))
     return _ZSTD[0]
 
 
 def stored(body: bytes) -> bytes:
     """A body as the database keeps it."""
     zstd = _zstd()
-    data = zstd.short(body) if len(body) < LONG else zstd.long(body)
+    short, long = zstd.compress
+    data = short(body) if len(body) < LONG else long(body)
     return FORM + zlib.crc32(data).to_bytes(4, "big") + data
 
 

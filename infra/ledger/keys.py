@@ -10,13 +10,13 @@ import binascii
 import contextlib
 import os
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from fiel.infra.ledger.zstd import PerThread
 from fiel.tools.errors import FielError
 
 if TYPE_CHECKING:
@@ -122,16 +122,6 @@ def key_names(path: Path) -> frozenset[str]:
     return frozenset(key.id for key in load_all(path)) if path.exists() else frozenset()
 
 
-class _Zstd(threading.local):
-    """A compressor and a decompressor for each thread: one that two threads share crashes the process."""
-
-    def __init__(self) -> None:
-        import zstandard
-
-        self.compress = zstandard.ZstdCompressor(level=1).compress
-        self.expand = zstandard.ZstdDecompressor().decompress
-
-
 class KeyService(Protocol):
     """A service that has a master key and never gives it away. Raises KeyUnavailable."""
 
@@ -161,7 +151,7 @@ class Cipher:
         self._again = again
         self._ciphers: dict[str, AESGCM] = {}
         self._learn((*older, key))
-        self._zstd = _Zstd()
+        self._zstd = PerThread((1,))
 
     def _learn(self, keys: Sequence[Key]) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -176,8 +166,8 @@ class Cipher:
 
     def seal(self, purpose: str, run: str, data: bytes) -> bytes:
         """12 bytes of nonce and the ciphertext of the compressed data."""
-        nonce = os.urandom(12)
-        return nonce + self._ciphers[self.key.id].encrypt(nonce, self._zstd.compress(data), f"{purpose}:{run}".encode())
+        nonce, bound = os.urandom(12), f"{purpose}:{run}".encode()
+        return nonce + self._ciphers[self.key.id].encrypt(nonce, self._zstd.compress[0](data), bound)
 
     def open(self, purpose: str, run: str, blob: bytes, key: str) -> bytes:
         """What `seal` was given. Raises KeyUnavailable."""

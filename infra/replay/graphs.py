@@ -20,6 +20,7 @@ from langgraph.graph import StateGraph
 from fiel.graphs.services import Services
 from fiel.infra.hosts import loading, manifest
 from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.recorders import recording
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.replay.nested import Graph, with_subgraphs
 from fiel.tools.errors import SettingsError
@@ -48,12 +49,11 @@ class Ported:
 
         `services` are recorded ports, as the composition root gives them.
         """
-        policies = services.policies
-        own = LedgerRecorder(
+        own = recording(
             ledger.store,
             ledger.cipher,
             services.callers,
-            redact=lambda text: policies.redact(policies.bundle("default"), text),
+            services.policies,
             versions={"graph": self.version},
             reducers=reducers_of(self.compiled(services)),
             keys=ledger.keys,

@@ -5,7 +5,7 @@ own: digests and contents are those of the recorded run's key. One graph serves 
 stands in `HERE`.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ from langgraph.graph.message import add_messages
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
 from fiel.infra.ledger.chain import Sealed
-from fiel.infra.ledger.hop import identify, run_versions, update_of
+from fiel.infra.ledger.hop import identify, run_versions, update_of, worn
 from fiel.infra.ledger.run import CURRENT, Run, Where
 from fiel.infra.replay.record import Record
 from fiel.infra.telemetry.span import HopSpan
@@ -92,11 +92,7 @@ class RehearsalRecorder:
     """`fiel.tools.record.Recorder` of the replay that the task is in."""
 
     def wear(self, hop: Hop, node: Node) -> Node:
-        async def worn(state: Any, runtime: Any, config: RunnableConfig) -> Any:
-            return await _call(HERE.get().run, hop, node, state, runtime, config)
-
-        worn.__name__ = hop.name
-        return worn
+        return worn(hop, node, _call)
 
     async def history(self, run: str) -> Sequence[Entry]:
         return HERE.get().run.history
@@ -119,21 +115,16 @@ class RehearsalVault:
 
 
 async def _call(
-    run: Rehearsed,
-    hop: Hop,
-    node: Callable[..., Awaitable[Any]],
-    state: Mapping[str, Any],
-    runtime: Any,
-    config: RunnableConfig,
+    hop: Hop, node: Node, state: Mapping[str, Any], runtime: Any, config: RunnableConfig, more: Mapping[str, Any]
 ) -> Any:
     """One hop, as `LedgerRecorder` records it."""
-    meta = config["metadata"]
+    run, meta = HERE.get().run, config["metadata"]
     where = Where(meta["langgraph_step"], "", (), runtime.execution_info.node_attempt)
     span = HopSpan(hop.name, run.trace, run.root, unseen)
     step = run.begin(hop, state, run.digests(state), where=where, span=span)
     entered, keyed = CURRENT.set(step), CONTENT_KEY.set(run.mac)
     try:
-        result = await node(state, runtime, config)
+        result = await node(state, runtime, config, **more)
     except GraphBubbleUp:
         run.end(step, {}, {}, "interrupted", run_versions({}, state))
         raise

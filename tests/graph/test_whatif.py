@@ -13,7 +13,6 @@ from fiel.graphs.answer.options import Options
 from fiel.infra.ledger import effects
 from fiel.infra.replay.change import UNCHANGED, Change
 from fiel.infra.replay.record import NotReplayable
-from fiel.infra.replay.whatif import LONGEST
 from fiel.nodes.prompts import Prompts
 from fiel.policies.bundle import parse_bundle
 from fiel.tools.errors import NotPermitted, UsageError
@@ -128,11 +127,14 @@ async def test_live_calls_are_charged_and_end_where_they_may_go_no_further(
     assert (none["live_calls"], none["refused"]) == (0, "chat")
 
 
-async def test_an_answer_in_many_windows_is_replayed_to_its_end(recorded: House) -> None:
+async def test_an_answer_in_many_windows_is_replayed_to_its_end(
+    recorded: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fiel.infra.replay.whatif.LONGEST", 20)
     prepare(recorded, *(FACTS * 14)[:52])
     run = await _ask(recorded, principal=READER, options=Options(release="window"))
     value = await again(recorded, run, Change({"k": 8}, live=False))
-    assert len(value["hops"]) > LONGEST
+    assert len(value["hops"]) > 20
     assert value["identical"] and value["whole"], value["first_divergence"]
 
 

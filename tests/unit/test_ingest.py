@@ -17,7 +17,6 @@ from fiel.infra.corpus.ingest import ingest
 from fiel.infra.corpus.names import checked_licence
 from fiel.infra.corpus.prepare import Limits, Prepared, Preparer
 from fiel.infra.corpus.report import Progress, Report
-from fiel.infra.corpus.source import slice_of, verbatim
 from fiel.infra.corpus.store import Marks
 from fiel.infra.corpus.workers import LocalWorker
 from fiel.infra.database.connect import Database
@@ -133,14 +132,12 @@ async def test_versions_keep_their_texts_and_citations_stay_verbatim(corpus: Cor
     )
     corpus.write(a="something else")
     await corpus.ingest(allow=["finance"])
+    kept = f"SELECT text FROM fiel.versions WHERE id = '{version}'"
     for caller in (corpus.curator, corpus.reader):
-        assert await slice_of(corpus.database, caller, version, start, end) == text == "segundo párrafo"
-        assert await verbatim(corpus.database, caller, version, 3, "𝔸ño e\u0301s\r\n")
-    assert not await verbatim(corpus.database, corpus.reader, version, 4, "𝔸ño")
-    assert not await verbatim(corpus.database, corpus.reader, version, 4, "")
-    assert await slice_of(corpus.database, corpus.stranger, version, start, end) is None
-    assert await slice_of(corpus.database, corpus.curator, "no uuid", 0, 1) is None
-    assert await slice_of(corpus.database, corpus.curator, version, -1, 1) is None
+        ((whole,),) = await corpus.rows(kept, caller)
+        assert whole[start:end] == text == "segundo párrafo"
+        assert whole[3:].startswith("𝔸ño e\u0301s\r\n")
+    assert await corpus.rows(kept, corpus.stranger) == []
     assert [row[0] for row in await corpus.rows("SELECT number FROM fiel.versions ORDER BY 1")] == [1, 2]
 
 
@@ -209,8 +206,9 @@ async def test_what_is_deleted_can_no_longer_be_read_by_its_readers(corpus: Corp
     ((version,),) = await corpus.rows("SELECT version::text FROM fiel.chunks")
     (corpus.folder / "a.md").unlink()
     await corpus.ingest(allow=["everyone"])
-    assert await slice_of(corpus.database, corpus.reader, version, 0, 9) is None
-    assert await slice_of(corpus.database, corpus.curator, version, 0, 9) == "withdrawn"
+    kept = f"SELECT left(text, 9) FROM fiel.versions WHERE id = '{version}'"
+    assert await corpus.rows(kept, corpus.reader) == []
+    assert await corpus.rows(kept, corpus.curator) == [("withdrawn",)]
     assert await corpus.rows("SELECT FROM fiel.postings") == await corpus.rows("SELECT FROM fiel.vectors") == []
 
 
