@@ -10,7 +10,7 @@ from fiel.tools.search import Passage
 from fiel.tools.text import Span, content, sentences
 from fiel.tools.text.markers import BRACKETS, placed
 
-_MARKER = re.compile(rf"\s*{BRACKETS}")
+_MARKER = re.compile(rf"(?<!\s)\s*{BRACKETS}")
 _LOOKALIKE = re.compile(BRACKETS)
 _SAYS = re.compile(r"\w")
 _LEAST_OVERLAP = 0.5

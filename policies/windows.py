@@ -27,7 +27,8 @@ MOST = 24_000
 """Characters that may wait. A stream in which nothing can be shown for longer is stopped."""
 
 _WORD = re.compile(r"\w+")
-_GAP = re.compile(r"\s+(?=\S)")
+_GAP = re.compile(r"\s(?=\S)")
+"""The last of the white space before something: a longer pattern would look at a run of it again and again."""
 _OPEN = re.compile(r"!\[|<|-----BEGIN ")
 _CLOSE: Mapping[str, re.Pattern[str]] = {
     "![": re.compile(r"\][^(\[]|\]\([^()]*\)|\]\[[^\[\]]*\]|\n"),

@@ -30,6 +30,16 @@ async def test_an_answer_is_released_with_its_citation(house: House) -> None:
     assert state["usage"] == {"input_tokens": 10, "output_tokens": 5, "cost": "0.000100"}
 
 
+async def test_an_answer_names_the_versions_of_all_that_decided(house: House) -> None:
+    versions = (await house.ask())["versions"]
+    assert sorted(versions) == [
+        "chat", "embed", "graph", "guard", "index", "judge", "options", "policy", "prompt", "rerank",
+    ]  # fmt: skip
+    assert all(versions.values())
+    house.policies.replace({"default": house.policies.bundle("strict")})  # type: ignore[dict-item]
+    assert (await house.ask())["versions"]["policy"] != versions["policy"]
+
+
 async def test_what_is_not_relevant_is_not_even_drafted(house: House) -> None:
     house.models.relevance = 0.1
     state = await house.ask()

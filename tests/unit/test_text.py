@@ -1,12 +1,15 @@
 """Sentences, words, numbers and names, without a model."""
 
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fiel.nodes.cite import rewritten
 from fiel.tools.text import content, fold, names, numbers, sentences, stem, words
+from fiel.tools.text.markers import placed
 from fiel.tools.text.markup import pieces
 from fiel.tools.text.questions import kind_of, wants_code
 
@@ -175,3 +178,29 @@ def test_pieces_are_in_order_and_hold_something(text: str) -> None:
     spans = [span for span, _ in pieces(text)]
     assert all(one.end <= other.start for one, other in pairwise(spans))
     assert all(span.of(text).strip() == span.of(text) != "" for span in spans)
+
+
+HOSTILE = (
+    "A. ", "x! ", "No. 5. ", "\n", "\n ", "  \n", "1) \n", '"', "! (", "- ", "|--", "| ", "[1 ", "#\n", "```\n",
+    "A." + " " * 99,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_no_text_takes_long_to_cut(unit: str) -> None:
+    """Processor time of 60,000 characters; what grows with the square of them takes many times as long."""
+    text = (unit * (60_000 // len(unit) + 1))[:60_000] + "x"
+    started = time.process_time()
+    sentences.__wrapped__(text)
+    placed(text)
+    assert time.process_time() - started < 3
+    line = text[:3_000].replace("\n", " ")  # every line of prose asks for the sentences around it
+    started = time.process_time()
+    pieces.__wrapped__(f"| a |\n{line}\n")
+    assert time.process_time() - started < 3
+
+
+def test_a_gap_before_a_marker_takes_no_time() -> None:
+    started = time.process_time()
+    assert [one.text for one in rewritten(f"a{' ' * 60_000}b [1].", [], [])] == [f"a{' ' * 60_000}b."]
+    assert time.process_time() - started < 3

@@ -19,7 +19,7 @@ _HEADING = re.compile(r" {0,3}#{1,6}(?:\s|$)")
 _UNDERLINE = re.compile(r" {0,3}(?:={2,}|-{2,})\s*$")
 _ROW = re.compile(r"\s*\|.*\|\s*$")
 _BULLET = re.compile(r"[-*+•][ \t]+(?=\S)")
-_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*$")
+_RULE = re.compile(r"\s*+\|?\s*+:?-{2,}:?\s*+(?:\|\s*+:?-{2,}:?\s*+)*+\|?\s*+$")
 
 
 class Piece(NamedTuple):
@@ -101,7 +101,8 @@ def _retitle(line: str, text: str, found: list[_Line]) -> None:
 
 def _unlisted(text: str, span: Span) -> Span:
     bullet = _BULLET.match(text, span.start, span.end)
-    return Span(bullet.end(), span.end) if bullet and not text[: span.start].rpartition("\n")[2].strip() else span
+    line = text.rfind("\n", 0, span.start) + 1
+    return Span(bullet.end(), span.end) if bullet and not text[line : span.start].strip() else span
 
 
 def _trimmed(text: str, span: Span) -> Span | None:

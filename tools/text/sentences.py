@@ -27,14 +27,17 @@ _STOP = re.compile(
     r"""(?P<mark>[.!?…]+|[。！？]+)(?P<close>["'”’»)\]]*)(?P<note>(?:\[\d+\])*)(?=\s|$)|[。！？]+|\n\s*\n"""
 )
 _OPENING = "\"'“‘«([¿¡—–-*•"
-_BULLET = re.compile(r"\n(?=\s*(?:[-*•]|\d{1,3}[.)])\s)")
+_BULLET = re.compile(r"\n[^\S\n]*(?=(?:[-*•]|\d{1,3}[.)])\s)")
+_FOLLOWING = re.compile(rf"\s*+(?P<rest>[{re.escape(_OPENING)}]*+(?P<first>.?))", re.DOTALL)
+_BOUNDS = frozenset("([“\"'«/–—-")
+"""Signs that no word goes across."""
 
 
 def split(text: str) -> tuple[Span, ...]:
     """Sentences of `text` in order, without the white space between them.
 
     Paragraph breaks and list items end a sentence; full stops after abbreviations, initials and numerals that count
-    ("No. 5") do not, nor does one that a lower-case letter follows.
+    ("No. 5") do not, nor does one that a lower-case letter follows. Time is linear in the text, whatever it is.
     """
     spans = []
     start = 0
@@ -59,17 +62,25 @@ def _ends(text: str) -> list[int]:
 
 
 def _ends_here(text: str, match: re.Match[str]) -> bool:
-    following = text[match.end() :].lstrip()
-    if not following:
+    following = _FOLLOWING.match(text, match.end())
+    if following is None or not following["rest"]:
         return True
-    first = following.lstrip(_OPENING)[:1]
+    first = following["first"]
     if first.islower():
         return False
     if match.group("mark") != ".":
         return match.group("mark") != "..." or not first.islower()
-    before = re.search(r"[^\s(\[“\"'«/–—-]*$", text[: match.start()])
-    word = before.group() if before else ""
-    return not _abbreviates(word, first)
+    return not _abbreviates(_word_before(text, match.start()), first)
+
+
+def _word_before(text: str, end: int) -> str:
+    """The word that ends at `end`, or at the end of the line before it."""
+    if end and text[end - 1] == "\n":
+        end -= 1
+    start = end
+    while start and text[start - 1] not in _BOUNDS and not text[start - 1].isspace():
+        start -= 1
+    return text[start:end]
 
 
 def _abbreviates(word: str, following: str) -> bool:
