@@ -175,7 +175,7 @@ class ChildHost:
     async def forget_run(self, thread: ThreadRef, run_id: str) -> None:
         await keep.forget_run(keep.alone(self._saver), thread, run_id)
 
-    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said | None, *, deep: bool) -> None:
         await keep.rewind(keep.alone(self._saver), thread, run_id, said, deep=deep)
 
     # Asking

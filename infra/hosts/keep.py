@@ -67,13 +67,15 @@ async def forget_run(saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id:
         await cursor.execute(queries["forget_checkpoints"], values)
 
 
-async def rewind(saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+async def rewind(
+    saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id: str, said: Said | None, *, deep: bool
+) -> None:
     """Forget what a run kept behind its marks; see the port. A checkpointer in memory forgets all that the run made."""
     if not isinstance(saver, AsyncPostgresSaver):
         await saver.adelete_for_runs([run_id])
         return
     queries = load("fiel.infra.hosts", "keep.sql")
-    marked = {space: kept[0] for space, kept in said.items() if kept[0]}
+    marked = {space: kept[0] for space, kept in (said or {}).items() if kept[0]}
     values = {
         "thread": thread.checkpoint_thread,
         "run": run_id,
@@ -81,10 +83,11 @@ async def rewind(saver: BaseCheckpointSaver[Any], thread: ThreadRef, run_id: str
         "spaces": list(marked),
         "marks": list(marked.values()),
         "mark": marked.get("", ""),
-        "tasks": [task for kept in said.values() for task in kept[1:]],
+        "tasks": [task for kept in (said or {}).values() for task in kept[1:]],
         "writer": WRITER,
         "nobody": _NOBODY,
     }
     async with saver._cursor() as cursor, cursor.connection.transaction():
-        await cursor.execute(queries["rewind_checkpoints"], values)
-        await cursor.execute(queries["rewind_writes"], values)
+        for name in () if said is None else ("rewind_checkpoints", "rewind_writes"):
+            await cursor.execute(queries[name], values)
+        await cursor.execute(queries["rewind_answer"], values)

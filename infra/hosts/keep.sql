@@ -44,3 +44,13 @@ DELETE FROM checkpoint_writes w
         WHERE m.thread_id = w.thread_id AND m.checkpoint_ns = w.checkpoint_ns AND m.checkpoint_id = w.checkpoint_id
           AND m.task_id = concat(w.task_id, '/', %(run)s::text) AND m.channel = %(writer)s
    ))
+
+-- name: rewind_answer
+-- LangGraph keeps an answer to whatever interrupt comes next. Of a run that is taken up, that may be another one by now.
+DELETE FROM checkpoint_writes w
+ WHERE w.thread_id = %(thread)s AND w.task_id = %(nobody)s AND w.channel = '__resume__'
+   AND EXISTS (
+       SELECT FROM checkpoint_writes m
+        WHERE m.thread_id = w.thread_id AND m.checkpoint_ns = w.checkpoint_ns AND m.checkpoint_id = w.checkpoint_id
+          AND m.task_id = concat(w.task_id, '/', %(run)s::text) AND m.channel = %(writer)s
+   )

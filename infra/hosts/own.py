@@ -106,7 +106,7 @@ class OwnHost:
     async def forget_run(self, thread: ThreadRef, run_id: str) -> None:
         await keep.forget_run(await self._saver(), thread, run_id)
 
-    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said | None, *, deep: bool) -> None:
         await keep.rewind(await self._saver(), thread, run_id, said, deep=deep)
 
     async def _read(self, query: StateQuery) -> Hosted:

@@ -297,10 +297,11 @@ class GraphHost(Protocol):
         """Forget the checkpoints that a run made: the thread is as it was before it (rollback)."""
         ...
 
-    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said | None, *, deep: bool) -> None:
         """Forget what a run has kept behind its last marks, so that it is done, and said, again.
 
-        `deep`: in subgraphs as well, because their events are shown.
+        `said` is None where nothing is said. `deep`: in subgraphs as well, because their events are shown. An answer to
+        interrupts that no task has taken is forgotten in any case: it is given again.
         """
         ...
 

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from fiel.infra.callers import NotAuthenticated
 from fiel.infra.hosts.port import PROTOCOL, GraphHost, HostEnd, RunOrder, StateQuery
+from fiel.infra.runs.answers import left, waiting
 from fiel.infra.runs.names import thread_ref
 from fiel.infra.runs.outcome import values_of
 from fiel.infra.runs.runs import Run
@@ -27,7 +30,7 @@ class Orders:
 
     async def order(self, run: Run) -> RunOrder | HostEnd:
         """A later attempt goes on from where the earlier one came to, if it came to any; or it has ended already."""
-        spec, goes_on = run.spec, False
+        spec, goes_on, command = run.spec, False, run.spec.command
         if run.attempt > 1:
             await self._rewind(run)
             state = await self._host.state(query_of(run))
@@ -35,13 +38,14 @@ class Orders:
             values, _, more = values_of(state)
             if goes_on and not more:
                 return HostEnd("success", values, values)
+            command = None if goes_on else await self._command(run)
         return RunOrder(
             graph_id=spec.graph_id,
             run_id=str(run.run_id),
             thread=thread_ref(run.principal, spec.thread_id),
             caller=await self._asker(run),
             input=None if goes_on else spec.input,
-            command=None if goes_on else spec.command,
+            command=command,
             config=spec.config,
             context=spec.context,
             metadata={"assistant_id": str(spec.assistant_id), **_kept(spec.metadata)},
@@ -58,10 +62,20 @@ class Orders:
 
     async def _rewind(self, run: Run) -> None:
         """What the graph has kept, and an earlier attempt could not say any more, is done and said again."""
-        if run.spec.recorded and run.said is not None:
-            thread = thread_ref(run.principal, run.spec.thread_id)
-            deep = run.spec.subgraphs or not {PROTOCOL, "events"}.isdisjoint(run.spec.stream_modes)
-            await self._host.rewind(thread, str(run.run_id), run.said, deep=deep)
+        thread = thread_ref(run.principal, run.spec.thread_id)
+        deep = run.spec.subgraphs or not {PROTOCOL, "events"}.isdisjoint(run.spec.stream_modes)
+        said = run.said if run.spec.recorded else None
+        await self._host.rewind(thread, str(run.run_id), said, deep=deep)
+
+    async def _command(self, run: Run) -> Mapping[str, Any] | None:
+        """The run's command, without what an earlier attempt has told the graph: what waits now may be a question that
+        nobody has answered."""
+        command = run.spec.command
+        if not command or command.get("resume") is None:
+            return command
+        *_, interrupts = await self._engine.runs.shown(run.principal, run.run_id)
+        asked = {one["id"] for several in orjson.loads(interrupts or b"{}").values() for one in several}
+        return left(command, asked, waiting(await self._host.state(query_of(run), subgraphs=True)))
 
     async def _asker(self, run: Run) -> Asker:
         """Who asked; where the run has waited, or begins again, with the rights of now. Raises NotAuthenticated."""

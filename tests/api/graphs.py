@@ -123,7 +123,7 @@ class PlainHost:
     async def forget_run(self, thread: ThreadRef, run_id: str) -> None:
         await keep.forget_run(self._saver, thread, run_id)
 
-    async def rewind(self, thread: ThreadRef, run_id: str, said: Said, *, deep: bool) -> None:
+    async def rewind(self, thread: ThreadRef, run_id: str, said: Said | None, *, deep: bool) -> None:
         await keep.rewind(self._saver, thread, run_id, said, deep=deep)
 
     def _hosted(self, graph_id: str) -> Hosted:

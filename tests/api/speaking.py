@@ -43,17 +43,28 @@ async def _ask(state: Told) -> Told:
     return await _says("ask")(state)  # type: ignore[no-any-return]
 
 
+async def _again(state: Told) -> Told:
+    return {"done": [str(interrupt(MARK))]}
+
+
+async def _twice(state: Told) -> Told:
+    return {"done": [str(interrupt("go on?")), str(interrupt(MARK))]}
+
+
 async def _slow(state: Told) -> Told:
     while not Path(state["gate"]).exists():  # noqa: ASYNC110, ASYNC240 - the test makes it
         await asyncio.sleep(0.02)
     return await _says("slow")(state)  # type: ignore[no-any-return]
 
 
+_ASKING = {"ask": _ask, "again": _again, "twice": _twice}
+
+
 def row(*names: str) -> StateGraph[Any]:
     """Nodes one after the other."""
     graph: StateGraph[Any] = StateGraph(Told)
     for before, name in zip((START, *names), names, strict=False):
-        graph.add_node(name, _ask if name == "ask" else _says(name))
+        graph.add_node(name, _ASKING.get(name) or _says(name))
         graph.add_edge(before, name)
     return graph
 
@@ -66,17 +77,19 @@ def beside() -> StateGraph[Any]:
     return graph.add_edge(["quick", "slow"], "last")
 
 
-def around() -> StateGraph[Any]:
+def around(*names: str) -> StateGraph[Any]:
     """A graph inside another."""
     graph: StateGraph[Any] = StateGraph(Told)
-    graph.add_node("before", _says("before")).add_node("inner", row("first", "second").compile())
+    graph.add_node("before", _says("before")).add_node("inner", row(*names).compile())
     return graph.add_edge(START, "before").add_edge("before", "inner")
 
 
 GRAPHS = {
     "row": row("one", "two", "three"),
     "asks": row("ask", "one", "two"),
+    "twice": row("twice"),
     "beside": beside(),
-    "around": around(),
+    "around": around("first", "second"),
+    "deep": around("ask", "one", "again"),
 }
-row_graph, asks_graph, beside_graph, around_graph = GRAPHS.values()
+row_graph, asks_graph, twice_graph, beside_graph, around_graph, deep_graph = GRAPHS.values()

@@ -33,7 +33,9 @@ class Case:
     modes: Sequence[str] = ("custom",)
     subgraphs: bool = False
     before: Sequence[str] = ()
-    """Where it is to stop: it is held when it has done so."""
+    """Where it is told to stop: it is held when it has done so."""
+    asks: Sequence[str] = ()
+    """Where it asks again, and nobody has answered: it is held when it has done so."""
     heard: Heard = field(default_factory=lambda: Heard("", ""))
 
     async def begin(self, web: httpx.AsyncClient, url: str, gate: Path) -> None:
@@ -51,17 +53,23 @@ class Case:
     async def kept(self, web: httpx.AsyncClient, url: str) -> None:
         """Until the checkpointer has what the held node wrote."""
         place = f"{url}/threads/{self.heard.thread}/state"
-        while not done(self.held or "one", (await web.get(place, params={"subgraphs": "true"})).json()):  # noqa: ASYNC110
+        while True:
+            state = (await web.get(place, params={"subgraphs": "true"})).json()
+            if speaking.MARK in json.dumps(state) if self.asks else done(self.held or "one", state):
+                return
             await asyncio.sleep(0.05)
 
     async def check(self, web: httpx.AsyncClient, url: str) -> None:
         run = (await web.get(f"{url}/threads/{self.heard.thread}/runs/{self.heard.run}")).json()
         assert run["status"] == "success", (self, run)
         state = (await web.get(f"{url}/threads/{self.heard.thread}/state")).json()
-        told = list(dict.fromkeys(state["values"]["done"]))  # a graph inside another begins with what that one has
-        assert (told, state["next"]) == (list(self.nodes), list(self.before)), self
+        # A graph inside another begins with what that one has.
+        told = list(dict.fromkeys(state["values"].get("done") or ()))
+        assert (told, state["next"]) == (list(self.nodes), [*self.before, *self.asks]), self
+        assert [one["value"] for one in state["interrupts"]] == [speaking.MARK for _ in self.asks], self
         assert self.heard.ids == list(range(1, len(self.heard.ids) + 1)), self
-        wanted = {(node, tick): 1 for node in self.nodes for tick in range(speaking.TICKS)}
+        heard = () if self.asks else self.nodes
+        wanted = {(node, tick): 1 for node in heard for tick in range(speaking.TICKS)}
         assert Counter(self.heard.ticks) == wanted, self
 
 
@@ -87,6 +95,8 @@ def cases() -> list[Case]:
         *(Case("around", held, ("before", "first", "second"), subgraphs=True) for held in ("first", "second")),
         Case("row", "one", ("one",), modes=("updates", "custom"), before=("two",)),
         Case("row", "", ("one",), modes=("updates", "custom"), before=("two",)),
+        Case("twice", "", (), resume=True, modes=("updates",), asks=("twice",)),
+        Case("deep", "", ("before",), resume=True, modes=("updates",), asks=("inner",)),
     ]
 
 
