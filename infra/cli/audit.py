@@ -8,7 +8,7 @@ import click
 
 from fiel.infra.callers import TENANT
 from fiel.infra.cli.command import command
-from fiel.infra.cli.output import DONE, NO, Result
+from fiel.infra.cli.output import DONE, NO, UNAVAILABLE, Result
 from fiel.infra.settings import Settings
 from fiel.tools.canonical import MAX_INTEGER
 from fiel.tools.errors import UsageError
@@ -42,7 +42,10 @@ def audit() -> None:
 async def verify(
     settings: Settings, file: Path | None, key: str | None, traces: bool, since: str | None, tenant: str
 ) -> Result:
-    """Check every hash and signature, in the database or in an export; exit status 1 where something is broken."""
+    """Check every hash and signature, in the database or in an export.
+
+    Exit status 1: something is broken; 3: a second place of signed heads could not be asked.
+    """
     if (file is not None and traces) or (since is not None and not traces):
         raise UsageError("traces are compared with the database: --mlflow, and with it --since", where="--mlflow")
     if file is not None:
@@ -56,7 +59,8 @@ async def verify(
             if traces:
                 value["mlflow"] = await _compared(settings, database, tenant, part_of(None, since).since)
     broken = value["broken"] or value.get("mlflow", {}).get("broken")
-    return Result(value, lambda: _show(value), NO if broken else DONE)
+    unseen = any(one["problem"] for one in value["places"])
+    return Result(value, lambda: _show(value), NO if broken else UNAVAILABLE if unseen else DONE)
 
 
 async def _compared(settings: Settings, database: "Database", tenant: str, since: int) -> dict[str, Any]:

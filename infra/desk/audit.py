@@ -16,7 +16,7 @@ from fiel.infra.desk.operations import trace
 from fiel.infra.ledger.acts import Act, record
 from fiel.infra.ledger.elsewhere import Elsewhere, places
 from fiel.infra.ledger.export import Opens, Part, ended, line, records, verified
-from fiel.infra.ledger.heads import Head, HeadsUnwritten, Signer, signer_of
+from fiel.infra.ledger.heads import Head, HeadsAltered, HeadsUnwritten, Signer, signer_of
 from fiel.infra.ledger.keys import KEY_FILE, KeyUnavailable, file_cipher, key_names, key_of
 from fiel.infra.ledger.kms import Kms
 from fiel.infra.ledger.postgres import PostgresStore
@@ -78,6 +78,11 @@ async def verify(settings: Settings, database: Database, by: Principal) -> Json:
     masters = key_names(settings.folder / KEY_FILE) | ({Kms.at(settings.kms).name} if settings.kms else set())
     value = await verified(database, by, signer, masters, heads, _opener(settings.folder / KEY_FILE))
     value["places"] = told
+    value["broken"] += [
+        {"tenant": by.tenant, "run": None, "seq": None, "what": one["problem"], "place": one["place"]}
+        for one in told
+        if one["altered"]
+    ]
     if not value["broken"]:  # a head over a broken chain would vouch for it
         await sealing.sign()
     return value
@@ -105,10 +110,11 @@ async def _elsewhere(kept: Sequence[Elsewhere], tenant: str) -> tuple[list[Head]
         try:
             found = await one.kept(tenant)
         except HeadsUnwritten as error:
-            told.append({"place": one.name, "heads": None, "problem": error.what})
+            altered = isinstance(error, HeadsAltered)
+            told.append({"place": one.name, "heads": None, "problem": error.what, "altered": altered})
             continue
         heads += found
-        told.append({"place": one.name, "heads": len(found), "problem": None})
+        told.append({"place": one.name, "heads": len(found), "problem": None, "altered": False})
     return heads, told
 
 

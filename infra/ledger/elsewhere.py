@@ -19,7 +19,9 @@ _LOG = logging.getLogger("fiel.ledger")
 
 
 class Elsewhere(Protocol):
-    """One place. Both methods raise HeadsUnwritten where it cannot be reached, or holds what is no head."""
+    """One place. Both methods raise HeadsUnwritten where it cannot be reached, and HeadsAltered where it holds what is
+    no head.
+    """
 
     @property
     def name(self) -> str:

@@ -1,11 +1,12 @@
 """Signed heads: Ed25519 signatures over the last seal of a tenant's chain, and the file that keeps a second copy."""
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -15,6 +16,8 @@ from fiel.tools.errors import FielError
 
 KEY_FILE = "keys/signing.key"
 HEADS_FILE = "heads/heads.jsonl"
+LONGEST = 2**16
+"""Bytes of the longest line of a file of heads."""
 
 
 class HeadsUnwritten(FielError):
@@ -22,6 +25,12 @@ class HeadsUnwritten(FielError):
 
     code = "heads_unwritten"
     exit_status = 3
+
+
+class HeadsAltered(HeadsUnwritten):
+    """A place of signed heads holds what nobody has kept there."""
+
+    code = "heads_altered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +86,12 @@ class Signer:
 
 
 def append(path: Path, made: Sequence[bytes]) -> None:
-    """Append lines to a file of heads, and wait for the disk. Raises HeadsUnwritten."""
+    """Append lines to a file of heads, where its last whole line ends, and wait for the disk. Raises HeadsUnwritten."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.truncate(_whole(file))
             file.writelines(made)
             file.flush()
             os.fsync(file.fileno())
@@ -88,10 +99,17 @@ def append(path: Path, made: Sequence[bytes]) -> None:
         raise HeadsUnwritten(f"a signed head cannot be written: {error}", where=str(path)) from error
 
 
+def _whole(file: IO[bytes]) -> int:
+    """Bytes of a file up to the end of its last line."""
+    start = max(0, file.seek(0, os.SEEK_END) - LONGEST)
+    file.seek(start)
+    return start + file.read().rfind(b"\n") + 1
+
+
 def lines(path: Path) -> list[bytes]:
     """Lines of a file of heads, each of them a head; a last one that a crash has cut is left out.
 
-    Raises HeadsUnwritten where there is another that is none.
+    Raises HeadsAltered where there is another that is none, HeadsUnwritten for a file that cannot be read.
     """
     try:
         found = path.read_bytes().splitlines() if path.exists() else []
@@ -103,12 +121,12 @@ def lines(path: Path) -> list[bytes]:
         except (ValueError, KeyError, AttributeError) as error:
             if place == len(found) - 1:
                 return found[:-1]
-            raise HeadsUnwritten(f"line {place + 1} is no signed head", where=str(path)) from error
+            raise HeadsAltered(f"line {place + 1} is no signed head", where=str(path)) from error
     return found
 
 
 def read(path: Path) -> list[Head]:
-    """Heads of a file. Raises HeadsUnwritten."""
+    """Heads of a file. Raises as `lines` does."""
     return [head_of(line) for line in lines(path)]
 
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from fiel.infra.ledger.heads import Head, HeadsUnwritten, head_of
+from fiel.infra.ledger.heads import Head, HeadsAltered, HeadsUnwritten, head_of
 from fiel.tools.errors import SettingsError
 
 
@@ -72,5 +72,7 @@ class ObjectPlace:
 
         try:
             return await asyncio.to_thread(ask)
-        except (BotoCoreError, ClientError, ValueError, KeyError) as error:
+        except (BotoCoreError, ClientError) as error:
             raise HeadsUnwritten(f"the object store failed: {type(error).__name__}", where=self.name) from error
+        except (ValueError, KeyError, AttributeError) as error:
+            raise HeadsAltered("an object is no signed head", where=self.name) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from fiel.infra.ledger.heads import Head, HeadsUnwritten, append, head_of, lines
+from fiel.infra.ledger.heads import Head, HeadsAltered, HeadsUnwritten, append, head_of, lines
 from fiel.tools.errors import SettingsError
 
 FILE = "heads/timestamps.jsonl"
@@ -48,9 +48,16 @@ class TimestampPlace:
         for line in await asyncio.to_thread(lines, self.file):
             head = head_of(line)
             if head.tenant == tenant:
-                self._check(head, b64decode(orjson.loads(line)["token"]))
+                self._check(head, self._token(head, line))
                 found.append(head)
         return found
+
+    def _token(self, head: Head, line: bytes) -> bytes:
+        """Raises HeadsAltered."""
+        try:
+            return b64decode(orjson.loads(line)["token"], validate=True)
+        except (KeyError, TypeError, ValueError) as error:
+            raise HeadsAltered(f"the time stamp of head {head.number} is none", where=str(self.file)) from error
 
     async def _stamp(self, head: Head) -> bytes:
         import httpx
@@ -69,15 +76,22 @@ class TimestampPlace:
         return answer.content
 
     def _check(self, head: Head, token: bytes, request: Any = None) -> None:
-        """Raises HeadsUnwritten for a token that is no proof of this head, or leads to nobody who is trusted."""
+        """Raises HeadsAltered for a token that is no proof of this head, or leads to nobody who is trusted; one that
+        answers a `request` must have its nonce. Raises HeadsUnwritten where nobody who is trusted is named.
+        """
         from cryptography.x509 import load_pem_x509_certificates
         from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
 
+        builder = VerifierBuilder() if request is None else VerifierBuilder.from_request(request)
         try:
-            builder = VerifierBuilder() if request is None else VerifierBuilder.from_request(request)
             for root in load_pem_x509_certificates(self.roots.read_bytes()):
                 builder = builder.add_root_certificate(root)
+        except (ValueError, OSError) as error:
+            raise HeadsUnwritten(
+                "the certificates of FIEL_HEADS_ROOTS cannot be read", where=str(self.roots)
+            ) from error
+        try:
             builder.build().verify_message(decode_timestamp_response(token), head.line())
-        except (VerificationError, ValueError, OSError) as error:
+        except (VerificationError, ValueError) as error:
             what = f"the time stamp of head {head.number} does not hold"
-            raise HeadsUnwritten(what, where=str(self.file), hint="See FIEL_HEADS_ROOTS") from error
+            raise HeadsAltered(what, where=str(self.file), hint="See FIEL_HEADS_ROOTS") from error

@@ -178,6 +178,56 @@ async def test_a_stamp_of_nobody_who_is_trusted_is_no_proof(tmp_path: Path) -> N
         await place.kept("acme")
 
 
+async def test_what_was_altered_elsewhere_is_broken_and_what_cannot_be_reached_is_said(
+    database: Database, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.jsonl"
+    settings = Settings(home=str(tmp_path / "home"), heads=str(other))
+    await fill(database, settings)
+    whole = other.read_bytes()
+    other.write_bytes(whole.replace(b'"signature"', b'"signatures"', 1))
+    value = await audit.verify(settings, database, ADMIN)
+    assert [(one["what"], one["place"]) for one in value["broken"]] == [("line 1 is no signed head", str(other))]
+    other.unlink()
+    other.mkdir()
+    value = await audit.verify(settings, database, ADMIN)
+    assert value["broken"] == [] and "cannot be read" in value["places"][0]["problem"]
+
+
+def test_what_a_crash_has_cut_makes_room_for_the_next_head(tmp_path: Path) -> None:
+    signer, file = Signer(tmp_path / "k", tmp_path / "h"), tmp_path / "h"
+    heads = [signer.sign("acme", number, bytes(32)) for number in range(1, 4)]
+    signer.keep(heads[0])
+    file.write_bytes(file.read_bytes() + heads[1].line()[:40])
+    assert list(signer.kept("acme")) == heads[:1]
+    for head in heads[1:]:
+        signer.keep(head)
+    assert list(signer.kept("acme")) == heads
+
+
+async def test_an_answer_to_another_request_is_no_stamp(tmp_path: Path) -> None:
+    """An authority, or whoever stands between, that gives an answer of before: its nonce is another."""
+    authority(tmp_path / "tsa")
+
+    class Repeating(Authority):
+        folder = tmp_path / "tsa"
+
+        def do_POST(self) -> None:
+            old = self.folder / "reply.tsr"
+            if not old.exists():
+                return super().do_POST()
+            self.asked()
+            return self.reply(200, old.read_bytes())
+
+    head = Signer(tmp_path / "k", tmp_path / "h").sign("acme", 1, bytes(32))
+    with answering(Repeating) as at:
+        (place,) = places(f"tsa+http://{at}/", tmp_path, str(tmp_path / "tsa" / "root.pem"))
+        await place.keep([head])
+        with pytest.raises(HeadsUnwritten, match="does not hold"):
+            await place.keep([head])
+    assert len(await place.kept("acme")) == 1
+
+
 def test_a_place_must_be_one(tmp_path: Path) -> None:
     for wrong in ("ftp://x", "s3://", "tsa+https://x"):
         with pytest.raises(SettingsError):
