@@ -63,6 +63,28 @@ def digest_trusted(value: Any) -> str:
     return digest(canonical_trusted(value))
 
 
+class Mac(bytes):
+    """A key of digests, at most 64 bytes, from which HMAC-SHA256 (RFC 2104) is ready to begin: of short data, it takes
+    a third of what the library takes with the bare bytes. What it has ready goes with it."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) > 64:
+            raise ValueError(f"a key of digests has at most 64 bytes, this one {len(key)}")
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def __reduce__(self) -> tuple[type["Mac"], tuple[bytes]]:
+        return Mac, (bytes(self),)  # what is ready cannot be sent to another process, and is made there anew
+
+    def of(self, data: bytes) -> str:
+        """The digest of `data`, 64 hexadecimal digits."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 CONTENT_KEY: ContextVar[bytes] = ContextVar("fiel_content_key", default=b"")
 """Key of the digests of contents in the hop that runs; empty where nothing records it."""
 
@@ -73,6 +95,8 @@ def content_digest(data: bytes, key: bytes | None = None) -> str:
     Under a key that can be destroyed, so that nobody can guess short texts from their digests afterwards.
     """
     key = CONTENT_KEY.get() if key is None else key
+    if type(key) is Mac:
+        return key.of(data)
     return hmac.digest(key, data, "sha256").hex() if key else hashlib.sha256(data).hexdigest()
 
 

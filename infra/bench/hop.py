@@ -23,6 +23,7 @@ from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.postgres import Aside, PostgresStore, System
 from fiel.infra.ledger.recorder import LedgerRecorder
 from fiel.infra.ledger.store import MemoryStore, Store
+from fiel.infra.ledger.subjects import DataKey, data_key
 from fiel.tools.embed import Vector
 from fiel.tools.principal import Principal, local_administrator
 from fiel.tools.record import Hop, Node
@@ -59,6 +60,19 @@ class _Embedder:
 
     async def passages(self, texts: Any) -> list[Vector]:
         return [self._vector for _ in texts]
+
+
+class _Keys:
+    """One subject's key: digests are keyed, as they are where there is a database of subjects."""
+
+    def __init__(self) -> None:
+        self._key = data_key(key_of(b"k" * 32))
+
+    async def of(self, tenant: str, subject: str, collection: str = "") -> DataKey:
+        return self._key
+
+    async def named(self, id: str) -> DataKey:
+        return self._key
 
 
 class _Nothing(MemoryStore):
@@ -191,7 +205,9 @@ class _Variant:
         if store is None:
             self._compiled = _graph([(hop.name, node) for hop, node in _nodes(embedder)])
         else:
-            recorder = LedgerRecorder(store, Cipher(key_of(b"k" * 32)), _Callers(), redact=lambda text: text)
+            recorder = LedgerRecorder(
+                store, Cipher(key_of(b"k" * 32)), _Callers(), redact=lambda text: text, keys=_Keys()
+            )
             hops = _nodes(RecordedEmbedder(embedder))
             self._compiled = _graph([(hop.name, recorder.wear(hop, node)) for hop, node in hops])
             self._recorder = recorder

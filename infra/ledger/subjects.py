@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from psycopg import AsyncConnection
 
 from fiel.infra.ledger.keys import Cipher, Key, KeyService, KeyUnavailable, key_of
+from fiel.tools.canonical import Mac
 from fiel.tools.sql import load
 
 System = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
@@ -220,7 +221,7 @@ def data_key(key: Key) -> DataKey:
 
 def _data_key(key: Key, root: Key) -> DataKey:
     """The cipher of a key of a day, and the key of digests, which follows from the person's first."""
-    return DataKey(Cipher(key), hmac(root.secret, b"fiel content digests", "sha256"))
+    return DataKey(Cipher(key), Mac(hmac(root.secret, b"fiel content digests", "sha256")))
 
 
 async def erase_key(connection: Any, tenant: str, subject: str) -> list[str]:

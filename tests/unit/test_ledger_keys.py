@@ -1,15 +1,19 @@
 """Key files, what is encrypted with them, and the wire form of spans."""
 
+import hmac
+import pickle
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 from fiel.infra.ledger.frames import pack, unpack
 from fiel.infra.ledger.keys import Cipher, Key, KeyUnavailable, key_of, load, load_or_create
 from fiel.infra.telemetry import otlp
-from fiel.tools.canonical import content_digest, digest
+from fiel.tools.canonical import Mac, content_digest, digest
 
 
 def test_a_key_file_is_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:
@@ -56,6 +60,18 @@ def test_what_is_sealed_opens_for_its_purpose_its_run_and_its_key_alone() -> Non
         other.open("frame", "r1", blob, cipher.key.id)
     rotated = Cipher(other.key, older=[cipher.key])
     assert rotated.open("frame", "r1", blob, cipher.key.id) == b"text" * 1000
+
+
+@given(key=st.binary(min_size=1, max_size=64), data=st.binary(max_size=300))
+def test_a_key_of_digests_gives_what_hmac_gives(key: bytes, data: bytes) -> None:
+    mac = pickle.loads(pickle.dumps(Mac(key)))  # noqa: S301 - what we wrote ourselves
+    expected = hmac.digest(key, data, "sha256").hex()
+    assert content_digest(data, mac) == mac.of(data) == content_digest(data, bytes(mac)) == expected
+
+
+def test_a_key_of_digests_is_no_longer_than_a_block() -> None:
+    with pytest.raises(ValueError, match="64"):
+        Mac(b"k" * 65)
 
 
 def test_frames_unpack_to_what_was_packed() -> None:
