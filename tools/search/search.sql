@@ -123,11 +123,11 @@ WITH scope AS MATERIALIZED (
 ), common AS MATERIALIZED (
     -- Common words find nothing by themselves, but count for what was found.
     SELECT p.chunk, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
-    FROM (SELECT shelf, array_agg(number) AS numbers FROM candidates GROUP BY shelf) c
+    FROM candidates c
     CROSS JOIN weights w
     CROSS JOIN LATERAL (
         SELECT p.chunk, p.tf, p.tokens FROM fiel.postings p
-        WHERE w.common AND p.term = w.term AND p.shelf = c.shelf AND p.chunk = ANY (c.numbers)
+        WHERE w.common AND p.term = w.term AND p.shelf = c.shelf AND p.chunk = c.number
             AND (p.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
         OFFSET 0
     ) p
