@@ -5,7 +5,7 @@ one transaction. The chain covers contents as they lie, so it holds in each case
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +30,8 @@ class KeyState(NamedTuple):
     """When it was destroyed, in microseconds."""
     master: str | None
     """Name of the key that wraps it."""
+    above: str | None = None
+    """Name of the key that wraps the person's key of digests; None where that is not there."""
     opens: bool = True
     """False where the master key is here, and what it wraps is not this key, or not the person's key of digests."""
 
@@ -61,11 +63,18 @@ def judged(keys: Iterable[KeyState], acts: Iterable[Mapping[str, Any]], masters:
             broken.append((key.run, f"the contents' key {key.id} was destroyed without an act that says so"))
         elif key.erased:
             erased += key.frames
-        elif (key.master if key.there else key.id) not in masters:
+        elif any(name not in masters for name in _wrapping(key)):
             lost += key.frames
         elif not key.opens:
             broken.append((key.run, f"the contents' key {key.id} was altered, and opens nothing"))
     return Unreadable(erased, lost, broken)
+
+
+def _wrapping(key: KeyState) -> Iterator[str]:
+    """Names of the master keys without which the contents cannot be read, or their digests not be made."""
+    yield str(key.master) if key.there else key.id
+    if key.above is not None:
+        yield key.above
 
 
 def erased_in(records: Iterable[Mapping[str, Any]]) -> int:

@@ -160,7 +160,7 @@ def _state(row: tuple[Any, ...], opens: Opens) -> KeyState:
     if wrapped is None:
         return state
     whole = root is not None and opens(state.id, str(state.master), bytes(wrapped)) and opens(root, above, bytes(inner))
-    return state._replace(opens=whole)
+    return state._replace(opens=whole, above=above)
 
 
 def ended(record: Json, digest: str, signer: Signer) -> Json:

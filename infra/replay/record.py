@@ -10,7 +10,7 @@ import orjson
 
 from fiel.graphs.answer.graph import NAME
 from fiel.graphs.answer.options import Options, digest
-from fiel.infra.ledger.chain import FORMAT, START, Point, Unfolded, broken, unfold
+from fiel.infra.ledger.chain import FORMAT, START, Point, Sealed, Unfolded, broken, unfold
 from fiel.infra.ledger.frames import unpack
 from fiel.infra.ledger.past import MAX_LINKS
 from fiel.infra.ledger.store import RunRow, Store
@@ -108,14 +108,8 @@ async def load(store: Store, keys: Keys, run: str, tenant: str) -> Record:
     row = await store.run(name)
     if row is None or row.tenant != tenant:  # before anything else can go wrong, which would say that it is there
         raise RunNotFound("no such run", where=name)
-    sealed = list(await store.entries(name))
     origin = await _origin(store, row)
-    if not sealed or broken(sealed, origin.hash.hex()) is not None:
-        raise NotReplayable("the chain of this run's entries is broken or empty", where=f"run {name}")
-    other = next((v for one in sealed if (v := orjson.loads(one.body)["v"]) != FORMAT), None)
-    if other is not None:
-        hint = "Replay it with the version of fiel that recorded it"
-        raise NotReplayable(f"the entries have form {other}, and this code reads form {FORMAT}", where=name, hint=hint)
+    sealed = await _whole(store, name, origin.hash)
     contents: dict[str, bytes] = {}
     key: DataKey | None = None
     for owner in (row.run, *origin.lineage):
@@ -128,8 +122,20 @@ async def load(store: Store, keys: Keys, run: str, tenant: str) -> Record:
     return Record(row, unfold(name, sealed, origin.point), contents, origin, key)
 
 
+async def _whole(store: Store, run: str, after: bytes) -> list[Sealed]:
+    """The entries of a run that goes on from the entry of that hash. Raises NotReplayable."""
+    sealed = list(await store.entries(run))
+    if not sealed or broken(sealed, after.hex()) is not None:
+        raise NotReplayable("the chain of this run's entries is broken or empty", where=f"run {run}")
+    other = next((v for one in sealed if (v := orjson.loads(one.body)["v"]) != FORMAT), None)
+    if other is not None:
+        hint = "Replay it with the version of fiel that recorded it"
+        raise NotReplayable(f"the entries have form {other}, and this code reads form {FORMAT}", where=run, hint=hint)
+    return sealed
+
+
 async def _origin(store: Store, row: RunRow) -> Origin:
-    """Walk back to the first run of the line, and forward again, entry by entry."""
+    """Walk back to the first run of the line, and forward again, entry by entry. Raises NotReplayable."""
     line = [row]
     while line[-1].resumes and len(line) <= MAX_LINKS:
         before = await store.run(line[-1].resumes)
@@ -138,7 +144,7 @@ async def _origin(store: Store, row: RunRow) -> Origin:
         line.append(before)
     origin = Origin()
     for next_row, one in reversed(list(pairwise(line))):
-        unfolded = unfold(one.run, await store.entries(one.run), origin.point)
+        unfolded = unfold(one.run, await _whole(store, one.run, origin.hash), origin.point)
         kept = unfolded[: (next_row.resumes_seq or 0) + 1]
         if kept:
             entries = (*origin.entries, *kept)

@@ -75,6 +75,37 @@ async def test_what_is_left_out_of_an_export_is_found_by_its_signature(
     assert verify.verify(made, verify.signed_by(key)).broken
 
 
+@pytest.mark.slow
+async def test_an_export_that_was_cut_at_any_byte_is_broken_or_none(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    await fill(database, settings)
+    records, key = await exported(database, settings, tmp_path / "whole.jsonl")
+    data, check = "".join(written(records)), verify.signed_by(key)
+    for at in range(len(data) - 1):
+        try:
+            assert verify.verify(data[:at].splitlines(keepends=True), check).broken, at
+        except ValueError:
+            continue
+
+
+async def test_two_exports_make_no_third(database: Database, settings: Settings, tmp_path: Path) -> None:
+    """Each of them holds: one after the other, the lines of one under the end of the other, and both sorted."""
+    runs = await fill(database, settings)
+    first, key = await exported(database, settings, tmp_path / "1.jsonl")
+    second, _ = await exported(database, settings, tmp_path / "2.jsonl")
+    parts = [(await exported(database, settings, tmp_path / f"{run}.jsonl", run))[0] for run in runs[:2]]
+    assert not any(verify.verify(written(one), verify.signed_by(key)).broken for one in (first, second, *parts))
+    both = [*parts[0][:-1], *parts[1][1:-1]]
+    made = {
+        "one after the other": [*first, *second],
+        "under another's end": [*first[:-1], second[-1]],
+        "sorted": [*sorted(both, key=lambda one: verify.ORDER.index(one["t"])), parts[0][-1]],
+    }
+    for name, records in made.items():
+        assert verify.verify(written(records), verify.signed_by(key)).broken, name
+
+
 def bent(records: Lines) -> Lines:
     """An entry says something else, with a hash that fits."""
     at = max(place for place, one in enumerate(records) if one["t"] == "entry")
@@ -144,6 +175,19 @@ async def test_a_run_that_was_asked_for_and_is_gone_is_missed_in_its_export(
     for run in (runs[1], str(uuid4())):
         records, key = await exported(database, settings, tmp_path / f"{run}.jsonl", run)
         assert {one["run"] for one in verify.verify(written(records), verify.signed_by(key)).broken} == {run}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("day", ["IS NULL", "IS NOT NULL"])
+async def test_contents_whose_key_is_said_to_lie_under_another_are_not_called_readable(
+    day: str, database: Database, database_urls: Urls, settings: Settings
+) -> None:
+    key = await SubjectKeys(database.system, file_cipher(settings.folder / KEY_FILE)).of("acme", "ana")
+    await PostgresStore(database.system).append([replace(flush(str(uuid4())), key=key.id)])
+    with psycopg.connect(database_urls.owner) as connection:
+        connection.execute(f"UPDATE fiel.subject_keys SET master = master || 'x' WHERE day {day}")
+    value = await audit.verify(settings, database, ADMIN)
+    assert (value["broken"], value["erased"], value["lost"]) == ([], 0, 1)
 
 
 @pytest.mark.parametrize("day", ["IS NULL", "IS NOT NULL"])

@@ -228,6 +228,20 @@ async def test_a_broken_chain_is_not_replayed(recorded: House) -> None:
         await again(recorded, run)
 
 
+async def test_nor_is_a_run_that_goes_on_from_one_whose_chain_is_broken(recorded: House) -> None:
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    config = recorded.config("t", run=first)
+    await recorded.graph.ainvoke(
+        {"question": "What does the vault hold?"}, config=config, context=Options(), interrupt_before=["judge"]
+    )
+    await recorded.graph.ainvoke(None, config=recorded.config("t", run=second), context=Options())
+    one = recorded.store.sealed[first][0]
+    recorded.store.sealed[first][0] = one._replace(body=one.body.replace(b'"edited":false', b'"edited":true'))
+    with pytest.raises(records.NotReplayable, match="chain") as told:
+        await again(recorded, second)
+    assert told.value.where == f"run {first}"
+
+
 async def test_a_run_of_another_form_is_named_and_not_replayed(recorded: House) -> None:
     run = str(uuid.uuid4())
     await recorded.ask(run=run)
