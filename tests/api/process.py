@@ -77,8 +77,11 @@ class Holding(Journal):
     held: ClassVar[set[UUID]] = set()
 
     async def add(self, feed: Feed, event: str, data: bytes) -> None:
-        if feed.run_id in self.held or any(mark in data for mark in speaking.HELD):
+        if feed.run_id not in self.held and any(mark in data for mark in speaking.HELD):
+            while any(item[0] is feed for item in self._queue):  # noqa: ASYNC110 - what came before is written
+                await asyncio.sleep(0.01)
             self.held.add(feed.run_id)
+        if feed.run_id in self.held:
             feed.last += 1
             return
         await super().add(feed, event, data)

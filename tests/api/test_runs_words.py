@@ -12,12 +12,10 @@ import httpx
 import pytest
 
 from tests.api import speaking
-from tests.api.test_runs_faults import Heard, Process, asked_of, listen, processes
+from tests.api.test_runs_faults import Heard, asked_of, listen, processes
 from tests.conftest import Urls
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
-LEASE = 4.0
-"""Seconds. No process is to live longer than its lease lasts but the one that takes over."""
 
 
 @dataclass(slots=True)
@@ -104,13 +102,15 @@ def cases() -> list[Case]:
 async def test_words_that_were_not_written_when_the_process_died_are_said_again(
     database_urls: Urls, tmp_path: Path, where: str
 ) -> None:
-    asked = asked_of(database_urls, tmp_path, lease=LEASE)
+    asked = asked_of(database_urls, tmp_path)
     if where == "child":
         asked["manifest"] = str(manifest(tmp_path))
-    first = Process("serve", {**asked, "holding": True})
     gate, runs = tmp_path / "gate", cases()
-    async with processes(asked, "serve") as (second,), httpx.AsyncClient(timeout=60) as web:
-        await first.start()
+    async with (
+        processes({**asked, "holding": True}, "serve") as (first,),
+        processes(asked, "serve") as (second,),
+        httpx.AsyncClient(timeout=60) as web,
+    ):
         await asyncio.gather(*(case.begin(web, first.url, gate) for case in runs))
         listeners = [asyncio.create_task(listen(web, [second], case.heard)) for case in runs]
         await asyncio.wait_for(asyncio.gather(*(case.kept(web, second.url) for case in runs)), 120)
