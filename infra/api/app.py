@@ -41,8 +41,10 @@ def create(settings: Settings, opening: Opening) -> FastAPI:
     )
     app.state.metrics = metrics
     errors.register(app)
-    for name in NAMES:
-        app.include_router(import_module(f"fiel.infra.api.routes.{name}").router, dependencies=[Depends(gate)])
+    routers = [import_module(f"fiel.infra.api.routes.{name}").router for name in NAMES]
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(gate)])
+    app.state.routes = [route for router in routers for route in router.routes]
     return app
 
 

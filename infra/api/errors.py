@@ -127,7 +127,17 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
     """No such path, no such method, and what a route raised as such."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for these
     body = {"detail": error.detail, "code": "http", "where": "", "hint": ""}
-    return answer(request, _known(request, error.status_code), body, error.headers or {})
+    headers = dict(error.headers or {}) | (_allowed(request) if error.status_code == 405 else {})
+    return answer(request, _known(request, error.status_code), body, headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """All methods of a path (RFC 9110, 15.5.6): each is a route of its own, and the first one knows only its own."""
+    path = request.scope["path"]
+    routes = [route for route in request.app.state.routes if route.path_regex.match(path)]
+    return {
+        "Allow": ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
+    }
 
 
 async def invalid(request: Request, error: Exception) -> JSONResponse:

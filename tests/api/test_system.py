@@ -28,6 +28,15 @@ async def test_the_server_is_alive_and_ready_without_a_token(http: Any) -> None:
         assert (await web.get("/ready")).json() == {"ready": True, "graphs": []}
 
 
+async def test_what_watches_may_ask_for_the_head_alone_and_a_wrong_method_is_told_the_right_ones(http: Any) -> None:
+    async with http() as web:
+        for path in ("/ok", "/ready"):
+            answer = await web.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+        answer = await web.put("/threads/01890a5d-ac96-774b-bcce-b302099a8057")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, PATCH")
+
+
 async def test_it_is_not_ready_while_graphs_are_loaded_or_without_its_database(
     http: Any, server: Server, database_urls: Urls, postgres: Postgres
 ) -> None:

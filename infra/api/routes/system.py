@@ -27,6 +27,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
+@router.head("/ok", include_in_schema=False)
 @router.get("/ok")
 async def ok(service: Serving, check_db: bool = False) -> dict[str, bool]:
     """The process answers; with `check_db` PostgreSQL does too."""
@@ -35,6 +36,7 @@ async def ok(service: Serving, check_db: bool = False) -> dict[str, bool]:
     return {"ok": True}
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready")
 async def ready(service: Serving) -> dict[str, Any]:
     """The process can run graphs: PostgreSQL answers, and the graphs are loaded. 503 where it cannot."""
