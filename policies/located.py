@@ -13,6 +13,8 @@ import yaml
 from fiel.tools.errors import PolicyError
 
 _MOST_BYTES = 1_000_000
+_DEEPEST = 32
+"""Lists and mappings within each other. The parser's time grows with the square of the depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,7 @@ def read(source: str, file: str) -> Located:
     if len(source) > _MOST_BYTES:
         raise PolicyError("the file is larger than 1 MB", where=file)
     try:
-        for event in yaml.parse(source, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise PolicyError("anchors and aliases are not allowed", where=_place(file, event.start_mark))
+        _plain(source, file)
         loader = yaml.SafeLoader(source)
         try:
             node = loader.get_single_node()
@@ -93,6 +93,17 @@ def read(source: str, file: str) -> Located:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error).split("\n")[0] or type(error).__name__
         raise PolicyError(f"not valid YAML: {what}", where=_place(file, mark)) from error
+
+
+def _plain(source: str, file: str) -> None:
+    """Raises PolicyError for what is no plain tree; before anything is built of it."""
+    depth = 0
+    for event in yaml.parse(source, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise PolicyError("anchors and aliases are not allowed", where=_place(file, event.start_mark))
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise PolicyError("too many lists and mappings within each other", where=_place(file, event.start_mark))
 
 
 def _place(file: str, mark: Any) -> str:

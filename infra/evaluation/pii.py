@@ -17,7 +17,7 @@ from typing import Any
 
 from fiel.infra.evaluation.harmless import harmless
 from fiel.infra.evaluation.marked import Marked, Tally, measured, rows
-from fiel.infra.evaluation.spanish import spanish
+from fiel.infra.evaluation.spanish import bare, spanish
 from fiel.infra.evaluation.statistics import Figure, share
 from fiel.policies.checks.base import Check
 from fiel.policies.checks.entities import KINDS, Entities, promising
@@ -47,6 +47,7 @@ def results(synthetic: Sequence[Marked]) -> dict[str, Tally]:
         "synthetic, `pii` alone": measured(synthetic, both[:1]),
         "Spanish": measured(spanish(), both),
         "Spanish, no filter": measured(spanish(), unfiltered),
+        "Spanish, first names alone": measured(bare(), both),
     }
 
 

@@ -1,7 +1,7 @@
-"""Spanish texts with personal data, made from sentences and values of fiel's own that no training reads.
+"""Spanish texts with personal data, made from sentences and values of fiel's own; no training reads the sentences.
 
-The sentences are `texts/pii.es.txt`, one a line with slots such as `{person}`; the values `texts/pii.es.json`. Numbers
-are drawn, with valid check digits. A seed gives the same texts again.
+The sentences are `texts/pii.es.txt` and `texts/first.es.txt`, one a line with slots such as `{person}`; the values
+`texts/pii.es.json`. Numbers are drawn, with valid check digits. A seed gives the same texts again.
 """
 
 import json
@@ -27,6 +27,13 @@ def spanish(seed: int = 7, each: int = EACH) -> list[Marked]:
     return [filled(line.replace("\\n", "\n"), values.of) for line in lines for _ in range(each)]
 
 
+def bare(seed: int = 7, each: int = EACH) -> list[Marked]:
+    """Texts in which a first name stands alone, with names that the other texts do not have."""
+    values = _Values(seed)
+    lines = (_DATA / "first.es.txt").read_text(encoding="utf-8").splitlines()
+    return [filled(line, lambda _: values.of("bare")) for line in lines for _ in range(each)]
+
+
 def filled(sentence: str, value: Callable[[str], str]) -> Marked:
     """The sentence with a value in each slot, and where the values stand."""
     text, spans, at = "", [], 0
@@ -46,7 +53,7 @@ class _Values:
 
     def of(self, slot: str) -> str:
         """A value for the slot. Raises AttributeError for a slot that there is not."""
-        if slot in ("first", "last", "place"):
+        if slot in ("bare", "first", "last", "place"):
             return self._one(self._lists[slot])
         made: Any = getattr(self, f"_{slot}")
         return str(made())

@@ -17,7 +17,7 @@ from fiel.tools.errors import PolicyError
 
 MODEL = "entities/tagger.crf"
 """The file under `policies/models`."""
-WEIGHTS = "9fe86a2147b179e40c45f0c4113074f11a21a5f87f51f08beda97111b8491a0d"
+WEIGHTS = "e7abcc68b58420d58fe94a7c73ce8f08d71b5c01cefb994ecf6b03a1fcd3516a"
 """SHA-256 of that file. The library trusts what it reads, so that nothing else is given to it."""
 OUTSIDE = "O"
 """Label of a token that is nothing."""

@@ -56,6 +56,7 @@ def child(checks: str) -> PolicyBundle:
         ("name: mine\n", "", "'name' is missing", 1),
         ("- check: length", "- {check: injection, stages: {input: block}}\n  - check: length", "stands twice", 9),
         ("check: length", "check: &a length", "anchors and aliases", 9),
+        ("check: length", f"check: {'[' * 100_000}", "within each other", 9),
         ("en: {blocked: No., too_long: Too long.}", "es: {blocked: No.}", "`blocked` in English", 13),
         ("en: {blocked: No., too_long: Too long.}", "english: {blocked: No.}", "two letters", 13),
         ("too_long: Too long.", "blocked: x", "stands twice", 13),

@@ -1,7 +1,7 @@
 """The training of the tagger: what it is given, and that it learns."""
 
 from fiel.infra.evaluation.marked import Marked
-from fiel.infra.evaluation.spanish import filled, spanish
+from fiel.infra.evaluation.spanish import bare, filled, spanish
 from fiel.infra.training import entities
 from fiel.policies.checks.tagging import Tagger, tokens
 
@@ -13,7 +13,8 @@ def test_labels_begin_and_go_on() -> None:
 
 def test_sentences_of_training_and_evaluation_are_others() -> None:
     learnt = {entities.sentence_of(0, item) for item in entities.own(each=1)}
-    assert learnt.isdisjoint(entities.sentence_of(0, item) for item in spanish(each=1))
+    unnamed = [Marked(one.text, tuple((start, end, "first") for start, end, _ in one.spans)) for one in bare(each=1)]
+    assert learnt.isdisjoint(entities.sentence_of(0, item) for item in (*spanish(each=1), *unnamed))
 
 
 def test_the_own_sentences_are_filled_and_the_same_each_time() -> None:
