@@ -48,10 +48,11 @@ WITH scope AS MATERIALIZED (
 ), size AS MATERIALIZED (
     -- Comparing all costs by the visible chunks, the index by how many it must pass to find enough of them: the first is
     -- cheaper while visible^2 is below some 2,500 times all chunks of the database, which the catalogue knows roughly.
-    -- The smaller the visible share, the more neighbours the index has to look at: at 120, of all chunks visible it finds
-    -- .99 of the ten nearest of 100,000, and at 170 of one half.
+    -- The more chunks, and the smaller the visible share, the more neighbours the index has to look at to find .99 of the
+    -- ten nearest: 60 of 10,000 that are all visible, 120 of 100,000, and 170 of these where half are.
     SELECT visible, coalesce(visible <= %(exact)s::bigint, visible ^ 2 <= 2500 * chunks) AS few,
-        set_config('hnsw.ef_search', (220 - 100 * visible / chunks)::int::text, true) AS looked_at
+        set_config('hnsw.ef_search', greatest(60, least(1000,
+            60 * (chunks / 10000) ^ 0.3 * (1.85 - 0.85 * visible / chunks)))::int::text, true) AS looked_at
     FROM (SELECT coalesce(sum(chunks), 0)::float8 AS visible FROM scope) AS counted
     CROSS JOIN LATERAL (
         SELECT greatest(reltuples, visible, 1) AS chunks FROM pg_catalog.pg_class WHERE oid = 'fiel.chunks'::regclass
