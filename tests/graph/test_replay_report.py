@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from fiel.graphs.answer.options import Options
+from fiel.infra.ledger.subjects import KeyErased
 from fiel.infra.replay.change import UNCHANGED, Change
 from fiel.infra.replay.many import Stretch, many
 from fiel.infra.replay.report import page
 from fiel.infra.replay.summary import EXAMPLES, KINDS
 from fiel.tools.errors import DatabaseUnavailable, NotPermitted
 from fiel.tools.principal import local_administrator
-from tests.graph.conftest import READER, House
+from tests.graph.conftest import DEVELOPER, READER, House
 from tests.graph.test_replay import AUDITOR, replays
 from tests.graph.test_whatif import WORD, add_bundle
 
@@ -71,6 +72,34 @@ async def test_strict_replays_of_a_day_count_what_is_identical(recorded: House) 
     assert (value["counts"]["same"], value["counts"]["failed"]) == (1, EXAMPLES + 2)
     assert [one["error"]["code"] for one in value["examples"]["failed"]] == ["not_replayable"] * EXAMPLES
     _stands_alone(page(value, "Broken"))
+
+
+async def test_a_run_that_is_erased_meanwhile_is_counted_and_the_others_go_on(
+    recorded: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await _day(recorded, ("What?", "Why?"))
+    other = str(uuid.uuid4())
+    await recorded.ask(run=other, principal=DEVELOPER)
+    await recorded.recorder.writer.drain()
+    keys, done = recorded.recorder.keys, 0
+    named, erased = keys.named, (await keys.of(DEVELOPER.tenant, DEVELOPER.id)).id
+
+    async def looked_up(id: str) -> Any:
+        if done and id == erased:
+            raise KeyErased("the contents were erased")
+        return await named(id)
+
+    def progress(now: int, of: int) -> None:
+        nonlocal done
+        done = now
+
+    monkeypatch.setattr(keys, "named", looked_up)
+    runs = [runs[0], other, runs[1]]
+    by = local_administrator()
+    summary = await many(replays(recorded), by, runs, UNCHANGED, ALL, at_once=1, progress=progress)
+    value = summary.plain()
+    assert (value["counts"]["same"], value["counts"]["failed"], value["identical"]) == (2, 1, False)
+    assert [(one["run"], one["error"]["code"]) for one in value["examples"]["failed"]] == [(other, "key_erased")]
 
 
 async def test_runs_that_were_cut_off_are_not_counted_among_the_same(recorded: House) -> None:

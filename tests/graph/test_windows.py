@@ -363,7 +363,7 @@ async def test_the_next_question_of_a_thread_begins_anew(house: House) -> None:
     assert len(last["judgement"]["sentences"]) == 1
 
 
-@pytest.mark.parametrize("sentences", [40, 320])
+@pytest.mark.parametrize("sentences", [40, pytest.param(320, marks=pytest.mark.slow)])
 async def test_the_work_on_a_long_answer_grows_with_its_length_and_not_with_its_square(
     house: House, sentences: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
