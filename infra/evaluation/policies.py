@@ -7,6 +7,7 @@ the block threshold of the bundle `default` on. Looked at is its first window as
 
 import argparse
 import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +16,27 @@ from typing import Any
 import numpy as np
 import orjson
 
+from fiel.infra.evaluation import sounding
 from fiel.infra.evaluation.planted import emails
 from fiel.infra.evaluation.statistics import share
 from fiel.infra.training.head import Array, Table, platt
 from fiel.infra.training.injection import Trained, arguments, fit, held_out, logits, prepared, table_of
 from fiel.policies.checks.injection_head import InjectionHead
 
+GRAMMAR = ("grammar-attacks-en", "grammar-attacks-es", "grammar-benign-en", "grammar-benign-es")
+SPANISH = ("own-attacks-es", "composed-attacks-es", "grammar-attacks-es")
 HOLD = {
     "neuralchemy": ("neuralchemy",),
+    "neuralchemy and grammar": ("neuralchemy", *GRAMMAR),
     "s-labs": ("s-labs",),
+    "s-labs and grammar": ("s-labs", *GRAMMAR),
     "in-the-wild": ("in-the-wild",),
     "cse": ("cse",),
     "wildguard": ("wildguard",),
     "questions": ("qa-en", "qa-es"),
-    "Spanish attacks": ("own-attacks-es", "composed-attacks-es"),
-    "Spanish and other languages": ("own-attacks-es", "composed-attacks-es", "cse"),
+    "own Spanish attacks": ("own-attacks-es", "composed-attacks-es"),
+    "Spanish attacks": SPANISH,
+    "all own Spanish": (*SPANISH, "own-benign-es", "composed-benign-es", "grammar-benign-es"),
     "own English benign": ("own-benign-en", "composed-benign-en"),
     "own Spanish benign": ("own-benign-es", "composed-benign-es"),
 }
@@ -47,6 +54,7 @@ class Line:
     source: str
     label: int
     scores: tuple[float, ...]
+    texts: tuple[str, ...]
 
     def rate(self, threshold: float) -> Any:
         """Share at or above the threshold: recall for attacks, false positives for benign texts."""
@@ -74,22 +82,27 @@ def shipped(folder: Path) -> Line:
     check = InjectionHead()
     check.prepare()
     questions = sorted({host.question for host in emails(folder)})
-    return Line("as shipped", "email-questions", 0, check.run(questions, {}).scores)
+    return Line("as shipped", "email-questions", 0, check.run(questions, {}).scores, tuple(questions))
 
 
 def _scores(trained: Trained, found: Array, unseen: Array, known: Any) -> Array:
     """Probability of each sample from the logits `found`, calibrated on the logits `unseen` of the samples `known`."""
-    *slopes, offset = platt(unseen[known], trained.labels[known], trained.weights[known])
+    *slopes, offset = platt(unseen[known], trained.labels[known], trained.counts[known])
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(found @ np.array(slopes) + offset, -30, 30))), np.float64)
 
 
 def _lines(held: str, trained: Trained, out: Any, scores: Array) -> list[Line]:
-    sources = np.array([sample.source for sample in trained.samples])
+    first = np.flatnonzero(trained.owners == np.arange(len(trained.owners)))
+    worst = np.zeros(len(first))
+    np.maximum.at(worst, trained.owners, np.where(trained.looked, scores, 0.0))
+    sources, labels = np.array([trained.samples[row].source for row in first]), trained.labels[first]
     return [
-        Line(held, source, label, tuple(map(float, scores[rows])))
-        for source in sorted(set(sources[out]))
+        Line(
+            held, source, label, tuple(map(float, worst[rows])), tuple(trained.samples[row].text for row in first[rows])
+        )
+        for source in sorted(set(sources[out[first]]))
         for label in (1, 0)
-        if (rows := out & (sources == source) & (trained.labels == label)).any()
+        if (rows := out[first] & (sources == source) & (labels == label)).any()
     ]
 
 
@@ -154,17 +167,29 @@ def report(lines: Sequence[Line], threshold: float) -> dict[str, Any]:
     return {"threshold": threshold, "figures": rows, "auroc": area, "operating": points, "calibration": curve}
 
 
+def misses(lines: Sequence[Line], threshold: float, most: int) -> None:
+    """Print attacks of left out sources that are missed, at most so many of each, drawn by a fixed seed: to be read."""
+    for line in lines:
+        missed = [text for text, score in zip(line.texts, line.scores, strict=True) if score < threshold]
+        if line.label and line.held != "fold":
+            print(f"\n{line.held}, {line.source}: {len(missed)} missed")
+            for text in random.Random(4).sample(missed, min(most, len(missed))):  # noqa: S311
+                print(f"  {' '.join(text[:160].split())}")
+
+
 def _short(lines: Sequence[Line]) -> list[str]:
     return [f"{line.source}/{line.label}" for line in lines]
 
 
 async def run(given: argparse.Namespace) -> Mapping[str, Any]:
     """Hold out, fit, report, and write the report."""
-    trained = await prepared(given.data, given.cache)
+    trained = await prepared(given.data, given.cache, served=True)
     table = table_of(trained)
     unseen = held_out(trained, table)
     lines = [*by_source(trained, table, unseen), *by_fold(trained, unseen), shipped(given.data)]
-    found = report(lines, given.threshold)
+    found = {**report(lines, given.threshold), "sounding": await sounding.report()}
+    if given.misses:
+        misses(lines, given.threshold, given.misses)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"\nwrote {given.output}")
@@ -175,6 +200,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = arguments(argparse.ArgumentParser(description=__doc__))
     parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    parser.add_argument(
+        "--misses", type=int, default=0, help="missed attacks to print, of each source that is left out"
+    )
     parser.add_argument("--output", type=Path, default=Path("build/evaluation/policies.json"))
     asyncio.run(run(parser.parse_args(argv)))
 

@@ -40,6 +40,14 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def difference(first: Figure, second: Figure) -> Figure:
+    """`first - second`, two shares with Wilson's intervals, and its 95 % interval (Newcombe 1998, method 10)."""
+    low = math.hypot(first.value - first.low, second.high - second.value)
+    high = math.hypot(first.high - first.value, second.value - second.low)
+    rise = first.value - second.value
+    return Figure(rise, rise - low, rise + high, min(first.n, second.n))
+
+
 def mean(values: Sequence[float], *, draws: int = 1000, seed: int = 1) -> Figure:
     """A mean, with the percentile interval of a seeded bootstrap."""
     n = len(values)

@@ -31,15 +31,18 @@ class Table:
     """Features of all samples over one set of landmarks."""
 
     def __init__(self, vectors: Matrix, sources: Sequence[str], plan: Plan) -> None:
-        """`vectors` (n, dimensions) of unit length. Landmarks are drawn so that small sources are not left out."""
+        """`vectors` (n, dimensions) of unit length; `sources` of as many of the first as may be landmarks or fitted to.
+
+        Landmarks are drawn so that small sources are not left out.
+        """
         self._plan = plan
         counts = {source: sources.count(source) for source in set(sources)}
         chance = np.array([counts[source] ** -0.5 for source in sources])
         chosen = np.random.default_rng(1).choice(
-            len(vectors), min(plan.landmarks, len(vectors)), replace=False, p=chance / chance.sum()
+            len(sources), min(plan.landmarks, len(sources)), replace=False, p=chance / chance.sum()
         )
         self._landmarks = vectors[chosen].astype(np.float16).astype(np.float32)
-        self._mean = vectors.mean(axis=0)
+        self._mean = vectors[: len(sources)].mean(axis=0)
         kernel = _nearness(self._landmarks, self._landmarks, plan.width)
         values, axes = np.linalg.eigh(kernel.astype(np.float64) + 1e-6 * np.eye(len(kernel)))
         self._whiten = np.asarray(axes / np.sqrt(np.maximum(values, 1e-6)), np.float32)

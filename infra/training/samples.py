@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from fiel.infra.training.composed import Part, composed
+from fiel.infra.training.composed import Composed, Part, composed
+from fiel.infra.training.grammar import drawn
 from fiel.policies.checks.folding import Folded
 from fiel.tools.errors import UsageError
 
@@ -68,9 +69,13 @@ def _composed() -> Iterator[Sample]:
     for name in ("benign", "attacks"):
         for row in _lines(OWN / f"{name}.jsonl"):
             sides[row["label"]].append(Part(row["text"], row["language"], row["group"]))
-    for one in composed(*sides):
-        kind = "attacks" if one.label else "benign"
-        yield Sample(one.text, one.label, f"composed-{kind}-{one.language}", one.group)
+    yield from (_made("composed", one) for one in composed(*sides))
+    yield from (_made("grammar", one) for one in drawn())
+
+
+def _made(how: str, one: Composed) -> Sample:
+    kind = "attacks" if one.label else "benign"
+    return Sample(one.text, one.label, f"{how}-{kind}-{one.language}", one.group)
 
 
 def _public(folder: Path) -> Iterator[Sample]:

@@ -25,11 +25,14 @@ SURE = 0.9
 """From this probability on nobody is asked for a second opinion, and none counts."""
 LEAST_WORDS = 3
 """A window of fewer words says too little to tell, and holds no order worth the name."""
+LEAST_LETTERS = 6
+"""So many letters that stand alone are words in disguise, whatever parts them."""
 WORDING = "injection/grams.npz"
 """The weights of wordings, fitted together with the head."""
 
-_WORD = re.compile(r"\w{2,}|[^\W\d_a-zA-Z]")
-"""A word of two letters or more, or one character of a script that does without spaces."""
+_WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|\w{2,}")
+"""One character of a script that does without spaces (Thai, Japanese, Chinese), or a word of two letters or more."""
+_ALONE = re.compile(r"(?<![^\W\d_])[^\W\d_](?![^\W\d_])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +90,8 @@ def _advised(probability: float, facts: Mapping[str, Any]) -> float:
 
 
 def _says_something(window: str) -> bool:
-    return next(islice(_WORD.finditer(window), LEAST_WORDS - 1, None), None) is not None
+    return _holds(_WORD, window, LEAST_WORDS) or _holds(_ALONE, window, LEAST_LETTERS)
+
+
+def _holds(pattern: re.Pattern[str], window: str, least: int) -> bool:
+    return next(islice(pattern.finditer(window), least - 1, None), None) is not None

@@ -1,5 +1,6 @@
 """What the injection head is trained on and how: texts put together, wordings as numbers, two parts weighed as one."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from fiel.infra.training import wording
 from fiel.infra.training.composed import ROLES, Part, composed
+from fiel.infra.training.grammar import drawn
 from fiel.infra.training.head import Plan, Table, platt
 from fiel.infra.training.samples import OWN, _lines, own
 from fiel.policies.checks import grams
@@ -48,6 +50,19 @@ def test_own_sentences_are_labelled_by_their_file_and_grouped() -> None:
         assert {row["label"] for row in rows} == {label}
         assert all(row["text"].strip() and row["kind"] and row["group"] for row in rows)
     assert sum(sample.source.startswith("own-benign") for sample in own()) > 2_300
+
+
+def test_a_grammar_draws_the_same_sentences_each_time_and_leaves_no_slot_open() -> None:
+    found = list(drawn())
+    assert found == list(drawn())
+    assert all(one.text.strip() and not re.search(r"\{\w+\}", one.text) for one in found)
+
+
+def test_the_sentences_of_a_shape_have_one_label_and_both_labels_come_in_each_language() -> None:
+    found = list(drawn())
+    labels = {one.group: one.label for one in found}
+    assert all(labels[one.group] == one.label for one in found)
+    assert {(one.language, one.label) for one in found} == {("en", 0), ("en", 1), ("es", 0), ("es", 1)}
 
 
 @settings(max_examples=100, deadline=None)
