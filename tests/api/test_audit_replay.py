@@ -75,6 +75,7 @@ async def test_what_cannot_be_asked_is_refused(http: Any, house: Recorded) -> No
             {"max_live": -1},
             {"max_cost": "-1"},
             {"max_cost": "NaN"},
+            {"now": True, "then": True},
         ):
             assert (await web.post(f"/audit/runs/{run}/replay", json=body)).status_code == 422, body
 

@@ -65,6 +65,16 @@ async def test_under_what_it_had_a_run_is_as_it_was(recorded: House, case: str) 
     assert (value["live_calls"], _asked(value, "live"), _asked(value, "evaluated")) == (0, [], [])
 
 
+async def test_what_is_installed_now_is_gone_through_to_the_end(recorded: House) -> None:
+    run = await _ask(recorded, principal=READER)
+    same = await again(recorded, run, Change(now=True, live=False))
+    assert (same["mode"], same["identical"], same["changes"]) == ("counterfactual", True, {"now": True})
+    add_bundle(recorded, "default", WORD.format(stage="output", word="xylophone"))  # the bundle of that name is another
+    assert (await again(recorded, run))["outcome"]["replayed"] is None, "a strict replay ends where it differs"
+    value = await again(recorded, run, Change(now=True, live=False))
+    assert value["outcome"] == {"recorded": "answered", "replayed": "refused"}
+
+
 @pytest.mark.parametrize(
     ("stage", "word", "hop"), [("input", "vault", "guard_input"), ("output", "xylophone", "guard_output")]
 )
