@@ -12,6 +12,7 @@ import orjson
 from fiel.tools.chat import Chat, ChatRequest, Turn, Usage
 from fiel.tools.errors import ModelUnreadable
 from fiel.tools.guard import Assessment
+from fiel.tools.guard.data import as_data
 from fiel.tools.guard.posted import Posted
 
 CODES: Mapping[str, tuple[str, str]] = {
@@ -33,7 +34,6 @@ CODES: Mapping[str, tuple[str, str]] = {
 """Code to fiel's category and to the model's own name for it."""
 MOST_TOKENS = 64
 _ANSWER = re.compile(r"(?:safe|unsafe[ \t]*\r?\n[ \t]*(?P<codes>S[0-9]{1,2}(?:[ \t]*,[ \t]*S[0-9]{1,2})*))")
-_TOKENS = re.compile(r"<\|")
 
 
 class LlamaGuard:
@@ -50,7 +50,7 @@ class LlamaGuard:
 
     async def assess(self, question: str, answer: str = "") -> Assessment:
         """See `Guard.assess`."""
-        turns = [Turn("user", question)] + ([Turn("assistant", answer)] if answer else [])
+        turns = [Turn("user", as_data(question))] + ([Turn("assistant", as_data(answer))] if answer else [])
         completion = await self._chat.complete(ChatRequest(tuple(turns), max_tokens=MOST_TOKENS))
         return Assessment(read(completion.text, self.version), completion.usage)
 
@@ -99,9 +99,9 @@ def read(text: object, where: str) -> dict[str, float]:
 
 
 def prompt(question: str, answer: str = "") -> str:
-    """The whole prompt. Markers of the format within the texts are broken up, so that no text can end its turn."""
+    """The whole prompt. Marks of the format within the texts are broken up, so that none ends its turn."""
     role = "Agent" if answer else "User"
-    lines = [f"User: {_data(question)}"] + ([f"Agent: {_data(answer)}"] if answer else [])
+    lines = [f"User: {as_data(question)}"] + ([f"Agent: {as_data(answer)}"] if answer else [])
     categories = "\n".join(f"{code}: {name}." for code, (_, name) in CODES.items())
     talk = "\n\n".join(lines)
     return (
@@ -115,10 +115,6 @@ def prompt(question: str, answer: str = "") -> str:
         " - If unsafe, a second line must include a comma-separated list of violated categories."
         "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
     )
-
-
-def _data(text: str) -> str:
-    return _TOKENS.sub("< |", text).replace("<END CONVERSATION>", "< END CONVERSATION >")
 
 
 __all__ = ["CODES", "LlamaGuard", "RawLlamaGuard", "prompt", "read"]

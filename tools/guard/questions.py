@@ -13,6 +13,7 @@ from fiel.tools.chat.together import together
 from fiel.tools.chat.yes import p_yes
 from fiel.tools.errors import ModelUnreadable
 from fiel.tools.guard import Assessment
+from fiel.tools.guard.data import as_data
 
 Questions = Mapping[str, Callable[[str, str], tuple[Turn, ...]]]
 """Category to what is asked about it: (question, answer) to turns."""
@@ -41,9 +42,9 @@ _RISKS = {
 
 def _shield(principle: str) -> Callable[[str, str], tuple[Turn, ...]]:
     def turns(question: str, answer: str) -> tuple[Turn, ...]:
-        talk = f"Human Question: {_data(question)}"
+        talk = f"Human Question: {as_data(question)}"
         if answer:
-            talk += f"\n\nChatbot Response: {_data(answer)}"
+            talk += f"\n\nChatbot Response: {as_data(answer)}"
         what, whose = ("chatbot response", "the Chatbot Response") if answer else ("human question", "the prompt")
         return (
             Turn(
@@ -62,8 +63,8 @@ def _shield(principle: str) -> Callable[[str, str], tuple[Turn, ...]]:
 
 def _granite(risk: str) -> Callable[[str, str], tuple[Turn, ...]]:
     def turns(question: str, answer: str) -> tuple[Turn, ...]:
-        talk = (Turn("system", risk), Turn("user", question))
-        return (*talk, Turn("assistant", answer)) if answer else talk
+        talk = (Turn("system", risk), Turn("user", as_data(question)))
+        return (*talk, Turn("assistant", as_data(answer))) if answer else talk
 
     return turns
 
@@ -110,11 +111,6 @@ class AskingGuard:
         if completion.first_token or word not in ("yes", "no"):
             raise ModelUnreadable("the guard answers neither yes nor no", where=self.version)
         return 1.0 if word == "yes" else 0.0
-
-
-def _data(text: str) -> str:
-    """The text without the format's markers, so that it cannot end its turn."""
-    return text.replace("<start_of_turn>", "< start_of_turn >").replace("<end_of_turn>", "< end_of_turn >")
 
 
 def _sum(usages: list[Usage]) -> Usage:
