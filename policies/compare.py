@@ -67,12 +67,13 @@ def _flat(bundle: PolicyBundle) -> dict[str, Any]:
     if bundle.restore:
         flat["restore"] = list(bundle.restore)
     flat |= {f"relaxable.{check}": list(roles) for check, roles in bundle.relaxable.items()}
-    for override in bundle.overrides:
-        inside = bundle.variant([override.id])
-        changed = {path: value for path, value in _flat(inside).items() if flat.get(path) != value}
-        whom = {"collections": list(override.collections), "roles": list(override.roles)}
-        flat |= {f"overrides.{override.id}.{path}": value for path, value in {**whom, **changed}.items()}
     flat["order"] = [entry["id"] for entry in shown["checks"]]
     for language, words in shown["messages"].items():
         flat |= {f"messages.{language}.{reason}": text for reason, text in words.items()}
+    own = dict(flat)
+    for override in bundle.overrides:
+        inside = bundle.variant([override.id])
+        changed = {path: value for path, value in _flat(inside).items() if own.get(path) != value}
+        whom = {"collections": list(override.collections), "roles": list(override.roles)}
+        flat |= {f"overrides.{override.id}.{path}": value for path, value in {**whom, **changed}.items()}
     return flat

@@ -165,6 +165,16 @@ def test_the_version_covers_overrides_and_marks() -> None:
     assert len(versions) == 7
 
 
+def test_a_new_override_is_told_by_what_it_changes() -> None:
+    without = HOUSE[: HOUSE.index("  - id: brief")]
+    found = [change.where for change in compare(house(without), house()) if change.kind == "override"]
+    path = "overrides.brief"
+    assert [one for one in found if "version" not in one and "lineage" not in one] == [
+        f"{path}.collections", f"{path}.roles", f"{path}.checks.injection.stages.input.flag",
+        f"{path}.checks.length.with.characters",
+    ]  # fmt: skip
+
+
 async def test_a_variant_cannot_be_asked_for_by_name() -> None:
     policies = GuardrailsPolicies({"house": house()})
     with pytest.raises(PolicyError, match="cannot be asked for"):
