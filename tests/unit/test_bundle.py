@@ -1,10 +1,15 @@
 """Bundles: what loads, what does not and where the error points, what the version covers."""
 
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fiel.policies.bundle import BUILT_IN, PolicyBundle, load_bundles, parse_bundle, read_bundles
+from fiel.policies.checks.base import Found
+from fiel.policies.checks.length import Length
 from fiel.policies.describe import list_checks, show_bundle
 from fiel.policies.plain import decide
 from fiel.tools.errors import PolicyError
@@ -156,6 +161,19 @@ def test_a_bundle_that_fails_its_own_examples_does_not_load() -> None:
     wrong = "  - {stage: output, text: ana@example.org, expect: redact, becomes: '[MAIL]'}\n"
     with pytest.raises(PolicyError, match="fails its own example"):
         mine(HEAD + "examples:\n" + wrong)
+
+
+def test_an_example_proves_a_decision_and_not_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Length.run
+
+    def slow(check: Length, parts: Sequence[str], facts: Mapping[str, Any]) -> Found:
+        time.sleep(0.02)
+        return own(check, parts, facts)
+
+    monkeypatch.setattr(Length, "run", slow)
+    example = "limit_ms: 1\nexamples: [{stage: input, text: Hello, expect: allow}]\n"
+    bundle = mine(HEAD + example)
+    assert decide(bundle, "input", ["Hello"]).reason == "check_failed"
 
 
 def test_bundles_of_a_folder(tmp_path: Path) -> None:
