@@ -69,6 +69,22 @@ async def test_the_sentences_that_answer_are_quoted(extract: Extract, language: 
         assert there[quote.passage]["text"][quote.start : quote.end] == sentence.text
 
 
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("Who built the old harbour of Kiel? ", "The old harbour of Kiel was built by Anna Weber."),
+        ("¿Quién construyó el viejo puerto de Kiel? ", "El viejo puerto de Kiel lo construyó Anna Weber."),
+    ],
+)
+async def test_a_question_is_never_quoted_as_an_answer(extract: Extract, asked: str, answer: str) -> None:
+    language = "en" if asked.startswith("Who") else "es"
+    question = asked.strip()
+    completion = await extract.complete(request(question, [passage(asked + answer)], language))
+    assert completion.text == answer
+    alone = await extract.complete(request(question, [passage(asked * 2)], language))
+    assert alone.sentences == ()
+
+
 async def test_a_question_in_spanish_quotes_english_text(extract: Extract) -> None:
     completion = await extract.complete(request("¿Cuándo nació Heinrich Heine?", passages("en"), "es"))
     assert "Heinrich Heine was born in Düsseldorf in 1797." in completion.text

@@ -19,7 +19,7 @@ from fiel.infra.runs.answers import left, waiting
         ({"resume": "yes"}, [], {"a"}, {"resume": "yes"}),
         ({"goto": "b"}, ["a"], set(), {"goto": "b"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_an_answer_goes_to_its_own_question_or_to_none(command: Any, asked: Any, still: Any, told: Any) -> None:
     assert left(command, asked, still) == told

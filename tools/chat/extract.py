@@ -10,6 +10,9 @@ from fiel.tools.rerank.logistic import Calibration, calibration
 from fiel.tools.search import Passage
 from fiel.tools.text.questions import wants_code
 
+_CLOSING = " \t\r\n*_"
+"""What may stand behind the mark of a question; behind that of one that is only told of stands a quotation mark."""
+
 
 class Extract(AtOnce):
     """Answers by quotation, in whatever language the passages are.
@@ -29,7 +32,7 @@ class Extract(AtOnce):
     @property
     def version(self) -> str:
         scorer = self._scorer.version if self._scorer else "none"
-        return f"extract:3:{scorer}:{self._calibrated.digest[:12]}"
+        return f"extract:4:{scorer}:{self._calibrated.digest[:12]}"
 
     @property
     def writes(self) -> bool:
@@ -46,7 +49,7 @@ class Extract(AtOnce):
             calibrated=self._calibrated,
         )
         least = self._calibrated.threshold("second", request.language)
-        weighed = [one for one in weighed if not _orders(one, request.passages)]
+        weighed = [one for one in weighed if not _asks(one) and not _orders(one, request.passages)]
         picked = chosen(weighed, least=least, most=self._most, code=wants_code(request.question))
         sentences = tuple(map(_sentence, picked))
         return Completion(
@@ -55,6 +58,11 @@ class Extract(AtOnce):
             model=self.version,
             sentences=sentences,
         )
+
+
+def _asks(weighed: Weighed) -> bool:
+    """Whether the sentence is a question itself, which answers none; its answer stands behind it."""
+    return weighed.candidate.text.rstrip(_CLOSING).endswith(("?", "？", "؟"))
 
 
 def _orders(weighed: Weighed, passages: Sequence[Passage]) -> bool:
