@@ -29,7 +29,7 @@ from fiel.infra.settings import Settings
 from fiel.tools.principal import Principal, Role, local_administrator
 from tests.conftest import Urls
 
-QUICK = frozenset(f"test_{name}.py" for name in ("auth", "auth_gate", "hosts_own", "people", "rights", "runs"))
+QUICK = frozenset(f"test_{name}.py" for name in ("auth", "auth_gate", "people", "runs"))
 """What `make test` runs of this folder: who comes in, what a run is, and who may do what."""
 
 

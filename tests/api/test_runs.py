@@ -167,6 +167,7 @@ async def test_a_run_is_deleted_with_its_checkpoints(client: MakeClient) -> None
     assert (await ann.threads.get_state(thread["thread_id"]))["values"] in ({}, None)
 
 
+@pytest.mark.slow
 async def test_a_delayed_run_waits_and_lets_others_pass(client: MakeClient) -> None:
     ann = await client()
     thread = await ann.threads.create()

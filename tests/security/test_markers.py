@@ -198,6 +198,7 @@ async def clients(server: Server) -> AsyncIterator[tuple[Any, Any, Any]]:
         yield client, *plain
 
 
+@pytest.mark.slow
 async def test_no_text_lies_in_clear_and_after_an_erasure_nothing_does(
     house: House,  # noqa: F811
     database_urls: Urls,

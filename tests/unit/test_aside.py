@@ -66,7 +66,10 @@ async def test_who_no_longer_waits_stops_nobody(database_urls: Urls) -> None:
     await aside.close()
 
 
-async def test_a_server_that_does_not_answer_holds_no_close_up(database_urls: Urls) -> None:
+async def test_a_server_that_does_not_answer_holds_no_close_up(
+    database_urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fiel.infra.database.aside.PATIENCE", 0.1)
     aside = Aside(database_urls.runtime)
     await aside.execute(RUNTIME, tuple)
     hangs = asyncio.create_task(aside.execute("SELECT pg_sleep(600)", tuple))

@@ -1,5 +1,7 @@
 """The training of the tagger: what it is given, and that it learns."""
 
+import pytest
+
 from fiel.infra.evaluation.marked import Marked
 from fiel.infra.evaluation.spanish import bare, filled, spanish
 from fiel.infra.training import entities
@@ -11,6 +13,7 @@ def test_labels_begin_and_go_on() -> None:
     assert entities.labels(item, tokens(item.text)) == ["O", "B-person", "I-person", "O", "B-place", "O"]
 
 
+@pytest.mark.slow
 def test_sentences_of_training_and_evaluation_are_others() -> None:
     learnt = {entities.sentence_of(0, item) for item in entities.own(each=1)}
     unnamed = [Marked(one.text, tuple((start, end, "first") for start, end, _ in one.spans)) for one in bare(each=1)]
