@@ -33,6 +33,7 @@ from fiel.infra.database.open import open_database
 from fiel.infra.ledger import effects, keys
 from fiel.infra.ledger.postgres import PostgresStore
 from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.recorders import recording
 from fiel.infra.ledger.vault import LedgerVault
 from fiel.infra.settings import Settings
 from fiel.policies.bundle import load_bundles
@@ -57,11 +58,11 @@ async def instant_house(settings: Settings, chunks: int) -> AsyncIterator[tuple[
     language = LanguageDetector()
     async with open_database(settings) as database, ledger_connections(database) as ledger:
         await fill(database, settings.folder / "bench", chunks)
-        recorder = LedgerRecorder(
+        recorder = recording(
             PostgresStore(ledger.system, ledger.aside),
             keys.Cipher(keys.load_or_create(settings.folder / "keys/ledger.key")),
             ConfigCallers(),
-            redact=lambda text: policies.redact(policies.bundle("default"), text),
+            policies,
             withheld=withheld(policies),
         )
         search = PostgresSearch(database.read, model=InstantEmbedder.version, dimensions=InstantEmbedder.dimensions)

@@ -154,8 +154,8 @@ class Anew(Play):
         if one is None:
             status, diff = status or "new", [{"what": "hop", "recorded": None, "replayed": hop}]
         elif not status and one.body["status"].split(":")[0] not in CUT:
-            diff = list(consequences(one.body, now.body, self._then, self._now))[:20]
-        then = Left(one.body, self._then) if one is not None else None
+            diff = list(consequences(one.body, now.body, self.record.held, self._now))[:20]
+        then = Left(one.body, self.record.held) if one is not None else None
         self._add(one, sealed.seq, hop, status or ("differs" if diff else "same"), diff, source.marks, (then, now))
 
     def _rest(self) -> None:
@@ -165,7 +165,7 @@ class Anew(Play):
             if id(one) in missed:
                 hop, seq = one.body["hop"], one.entry.seq
                 diff = [] if self.pool.refused else [{"what": "hop", "recorded": hop, "replayed": None}]
-                self._add(one, seq, hop, "not_reached", diff, [], (Left(one.body, self._then), None))
+                self._add(one, seq, hop, "not_reached", diff, [], (Left(one.body, self.record.held), None))
 
     def _add(
         self, one: Unfolded | None, seq: int, hop: str, status: str, diff: list[Any], marks: list[Any], pair: Pair
@@ -174,12 +174,8 @@ class Anew(Play):
         marks = sorted(marks, key=lambda mark: (mark["kind"], mark["from"]))
         self.found.add({"run": run, "seq": seq, "node": hop, "status": status, "diff": diff, "effects": marks}, pair)
 
-    def _then(self, digest: str) -> Any:
-        return self.record.value(digest) if digest in self.record.contents else None
-
     def _now(self, digest: str) -> Any:
-        data = self.part.run.content(digest)
-        return self._then(digest) if data is None else orjson.loads(data)
+        return self.part.run.value(digest, self.record.held)
 
 
 class _Every(Mapping[str, Any]):

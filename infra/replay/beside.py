@@ -72,8 +72,7 @@ class Beside:
         self.found.add(hop, (Left(body, self.record.value), Left(now, self._now) if now is not None else None))
 
     def _now(self, digest: str) -> Any:
-        data = self.part.run.content(digest)
-        return self.record.value(digest) if data is None else orjson.loads(data)
+        return self.part.run.value(digest, self.record.value)
 
 
 def _folded(bodies: Iterable[Body]) -> dict[tuple[str, int], dict[str, str]]:

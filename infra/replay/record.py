@@ -57,6 +57,10 @@ class Record:
             raise NotReplayable(f"the content {digest[:12]} is not in the record", where=f"run {self.row.run}")
         return orjson.loads(self.contents[digest])
 
+    def held(self, digest: str) -> Any:
+        """The same; None for one that the record does not hold."""
+        return self.value(digest) if digest in self.contents else None
+
     @property
     def principal(self) -> Principal:
         """Who asked, as the first entry says."""

@@ -37,9 +37,10 @@ class Rehearsed(Run):
         """The entry of that number, if there is one yet."""
         return self._sealed[seq] if seq < len(self._sealed) else None
 
-    def content(self, digest: str) -> bytes | None:
-        """What was kept under a digest in this replay."""
-        return self._contents.get(digest)
+    def value(self, digest: str, then: Callable[[str], Any]) -> Any:
+        """The content kept under a digest in this replay, decoded; where none was kept, what `then` gives for it."""
+        data = self._contents.get(digest)
+        return then(digest) if data is None else orjson.loads(data)
 
 
 @dataclass(slots=True)

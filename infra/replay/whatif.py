@@ -134,12 +134,12 @@ class _Walk:
         if place is None:
             self._add(len(self.path) - 1, hop, "new", [{"what": "hop", "recorded": None, "replayed": hop}], (None, now))
             return
-        then = Left(self.line[place].body, self._then)
+        then = Left(self.line[place].body, self.record.held)
         if self.pool.refused:
             self._add(place, hop, "refused", [], (then, now))
             return
         cut = then.body["status"].split(":")[0] in CUT
-        diff = [] if cut else list(consequences(then.body, now.body, self._then, self._now))
+        diff = [] if cut else list(consequences(then.body, now.body, self.record.held, self._now))
         self._add(place, hop, "differs" if diff else "same", diff[:20], (then, now))
 
     def _add(self, seq: int, hop: str, status: str, diff: list[dict[str, Any]], pair: Pair) -> None:
@@ -154,7 +154,7 @@ class _Walk:
                 continue
             hop = one.body["hop"]
             gone = [] if self.pool.refused else [{"what": "hop", "recorded": hop, "replayed": None}]
-            self._add(place, hop, "not_reached", gone, (Left(one.body, self._then), None))
+            self._add(place, hop, "not_reached", gone, (Left(one.body, self.record.held), None))
 
     def _conclude(self, state: Mapping[str, Any]) -> None:
         found = self.found
@@ -164,12 +164,8 @@ class _Walk:
             found.answer = str(state.get("answer") or "")
         found.notes += others(self.stage, self.one.stated, self.pool.asked)
 
-    def _then(self, digest: str) -> Any:
-        return self.record.value(digest) if digest in self.record.contents else None
-
     def _now(self, digest: str) -> Any:
-        data = self.one.run.content(digest)
-        return self._then(digest) if data is None else orjson.loads(data)
+        return self.one.run.value(digest, self.record.held)
 
 
 def others(stage: Stage, stated: Mapping[str, str], asked: Collection[str]) -> list[str]:

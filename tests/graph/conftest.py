@@ -20,6 +20,7 @@ from fiel.infra.callers import KEY, ConfigCallers
 from fiel.infra.ledger import effects
 from fiel.infra.ledger.keys import Cipher, key_of
 from fiel.infra.ledger.recorder import LedgerRecorder
+from fiel.infra.ledger.recorders import recording
 from fiel.infra.ledger.store import MemoryStore
 from fiel.infra.ledger.subjects import DataKey, data_key
 from fiel.infra.ledger.vault import LedgerVault
@@ -233,14 +234,8 @@ class KeyEach:
 async def house() -> Any:
     store = MemoryStore()
     policies = BreakablePolicies()
-    recorder = LedgerRecorder(
-        store,
-        Cipher(key_of(b"k" * 32)),
-        ConfigCallers(),
-        redact=lambda text: policies.redact(policies.bundle("default"), text),
-        patience=1.0,
-        keys=KeyEach(),
-    )
+    cipher = Cipher(key_of(b"k" * 32))
+    recorder = recording(store, cipher, ConfigCallers(), policies, patience=1.0, keys=KeyEach())
     models = Models()
     services = Services(
         callers=ConfigCallers(),

@@ -1,6 +1,7 @@
 """What lives in the database, over the service of a request."""
 
 from fiel.infra.api.service import Service
+from fiel.infra.ledger.recorders import redaction
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.runs.assistants import Assistants
 from fiel.infra.runs.crons import Crons
@@ -41,7 +42,7 @@ def feedback_of(service: Service) -> Feedback:
     if house is None:
         return Feedback(service.database, SubjectKeys(service.database.system, service.cipher), None)
     policies = house.policies
-    shown = Shown(lambda text: policies.redact(policies.bundle("default"), text))
+    shown = Shown(redaction(policies))
     return Feedback(service.database, house.recorder.keys, shown.text)
 
 
