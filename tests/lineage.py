@@ -86,7 +86,7 @@ class Runs:
             entries.append(seal(seq, body))
             prev = entries[-1].hash.hex()
         frame = key.cipher.seal("frame", run, pack(contents.values()))
-        await PostgresStore(self.database.system).append([Flush(row, tuple(entries), key.id, frame)])
+        await PostgresStore(self.database.system).append([Flush.of(row, tuple(entries), key.id, frame)])
         return run, entries[-1]
 
 

@@ -183,7 +183,7 @@ def parts() -> dict[str, float]:
     frame = data * 3
 
     def span() -> None:
-        one = HopSpan("hop", 1, 2, lambda data: None)
+        one = HopSpan("hop", 1, 2, lambda ended: None)
         one.values.update({"mlflow.spanType": "CHAIN", "fiel.run": "r", "user.id": "u", "mlflow.spanOutputs": "{}"})
         one.end()
 

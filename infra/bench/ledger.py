@@ -59,7 +59,7 @@ def _copies(store: MemoryStore, count: int) -> Iterator[Flush]:
         for seq, body in enumerate(bodies):
             entries.append(seal(seq, {**body, "run": run, "prev": prev}))
             prev = entries[-1].hash.hex()
-        yield Flush(RunRow(run, row.tenant, row.thread, row.caller, None, None, row.started), tuple(entries),
+        yield Flush.of(RunRow(run, row.tenant, row.thread, row.caller, None, None, row.started), tuple(entries),
                     frame.key, frame.data)  # fmt: skip
 
 

@@ -113,6 +113,7 @@ def _row(row: tuple[Any, ...]) -> RunRow:
 
 def _arrays(flushes: Sequence[Flush]) -> list[list[Any]]:
     """Parameters of the query `append`."""
+    kept = [flush.kept() for flush in flushes]
     heads = [
         (
             flush.run.run,
@@ -125,21 +126,21 @@ def _arrays(flushes: Sequence[Flush]) -> list[list[Any]]:
             flush.key,
             flush.entries[-1].seq if flush.entries else -1,
             flush.entries[-1].hash if flush.entries else None,
-            flush.frame,
-            flush.spans,
-            _leaf(flush),
+            own.frame,
+            own.spans,
+            _leaf(flush, own.frame),
         )
-        for flush in flushes
+        for flush, own in zip(flushes, kept, strict=True)
     ]
     entries = [(place, e.seq, e.hash, stored(e.body)) for place, flush in enumerate(flushes, 1) for e in flush.entries]
-    drafts = [(place, *draft) for place, flush in enumerate(flushes, 1) for draft in flush.drafts]
+    drafts = [(place, *draft) for place, own in enumerate(kept, 1) for draft in own.drafts]
     return [*_columns(heads, 13), *_columns(entries, 4), *_columns(drafts, 3)]
 
 
-def _leaf(flush: Flush) -> bytes | None:
+def _leaf(flush: Flush, frame: bytes) -> bytes | None:
     if not flush.entries:
         return None
-    return of_frame(flush.run.run, flush.entries[-1].seq, flush.entries[-1].hash, flush.key, flush.frame)
+    return of_frame(flush.run.run, flush.entries[-1].seq, flush.entries[-1].hash, flush.key, frame)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -10,11 +10,9 @@ from orjson import dumps
 
 from fiel.infra.ledger.chain import START, Point, Sealed, Space, Unfolded, seal
 from fiel.infra.ledger.encode import SORTED, NotRecordable, digest, encode, plain
-from fiel.infra.ledger.frames import pack
-from fiel.infra.ledger.receipts import Receipt, packed, receipt
 from fiel.infra.ledger.store import Flush, RunRow
 from fiel.infra.ledger.subjects import DataKey
-from fiel.infra.telemetry import otlp
+from fiel.infra.ledger.unsealed import Unsealed
 from fiel.infra.telemetry.span import HopSpan, root_of
 from fiel.tools.principal import Principal
 from fiel.tools.record import Entry, Hop
@@ -139,9 +137,9 @@ class Run:
         self._kept: set[str] = set()
         self._contents: dict[str, bytes] = {}
         self._sealed: list[Sealed] = []
-        self._spans: list[bytes] = []
-        self._receipts: list[Receipt] = []
-        """Of spans that were flushed without an entry: the next one takes them along."""
+        self._spans: list[HopSpan] = []
+        self._owed: tuple[HopSpan, ...] = ()
+        """Spans that were flushed without an entry: the next one takes their receipts along."""
         self._fresh_drafts: dict[str, bytes] = {}
         self._lasting: set[str] = set()
         self._versions: Mapping[str, str] = {}
@@ -350,32 +348,26 @@ class Run:
         self.drafts[key] = self._fresh_drafts[key] = content
         return key
 
-    def span_ended(self, data: bytes) -> None:
-        self._spans.append(data)
+    def span_ended(self, span: HopSpan) -> None:
+        self._spans.append(span)
 
     def flush(self, *, keep_drafts: bool) -> Flush | None:
         """Everything that is not flushed yet; None where there is nothing. Drafts of a run that ended stay
         away, but for lasting ones."""
         if not self.unflushed:
             return None
-        cipher, run = self._cipher, self.row.run
-        self._receipts += [receipt(one, self.mac) for one in self._spans]
-        if self._receipts and self._sealed:
-            self.keep(packed(self._receipts))
-            self._receipts = []
-        spans = otlp.traces(self._spans, resource=self._resource) if self._spans else b""
+        entries, spans = tuple(self._sealed), tuple(self._spans)
         drafts = [one for one in self._fresh_drafts.items() if keep_drafts or one[0] in self._lasting]
-        flush = Flush(
-            run=self.row,
-            entries=tuple(self._sealed),
-            key=cipher.key.id,
-            frame=cipher.seal("frame", run, pack(self._contents.values())) if self._contents and self._sealed else b"",
-            spans=cipher.seal("spans", run, spans) if spans else b"",
-            drafts=tuple((key, cipher.seal("draft", run, content)) for key, content in drafts),
-        )
+        # Contents go with the entries that name them, and so do receipts of spans.
+        contents, owed = ([*self._contents.values()], (*self._owed, *spans)) if entries else ([], ())
+        unsealed = Unsealed(self.row.run, self._cipher, self.mac, contents, owed, spans, drafts, self._resource)
+        size = sum([len(one.body) + 64 for one in entries]) + unsealed.size
+        flush = Flush(self.row, entries, self._cipher.key.id, size, unsealed.kept)
         self._flushed = True
-        if self._sealed:  # contents go with the entries that name them
-            self._contents = {}
+        if entries:
+            self._contents, self._owed = {}, ()
+        else:
+            self._owed = (*self._owed, *spans)
         self._sealed, self._spans, self._fresh_drafts = [], [], {}
         return flush
 

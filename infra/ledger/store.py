@@ -4,9 +4,9 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fiel.infra.ledger.chain import Sealed
 from fiel.tools.errors import FielError
@@ -35,6 +35,17 @@ class RunRow:
     """Microseconds since 1970."""
 
 
+class Kept(NamedTuple):
+    """What a flush keeps beside its entries, encrypted."""
+
+    frame: bytes = b""
+    """New contents, packed, compressed, encrypted; empty where there are none."""
+    spans: bytes = b""
+    """Serialised TracesData, compressed, encrypted; empty where there are none."""
+    drafts: tuple[tuple[str, bytes], ...] = ()
+    """Digest and encrypted content of what the vault was given since the last flush."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flush:
     """What one run commits at once."""
@@ -43,21 +54,25 @@ class Flush:
     entries: tuple[Sealed, ...]
     key: str
     """Id of the key under which everything here is encrypted."""
-    frame: bytes = b""
-    """New contents, packed, compressed, encrypted; empty where there are none."""
-    spans: bytes = b""
-    """Serialised TracesData, compressed, encrypted; empty where there are none."""
-    drafts: tuple[tuple[str, bytes], ...] = ()
-    """Digest and encrypted content of what the vault was given since the last flush."""
+    size: int
+    """About how many bytes it holds."""
+    kept: Callable[[], Kept]
+    """Gives the same each time; what it takes to compress and encrypt is done where the flush is written."""
 
-    @property
-    def size(self) -> int:
-        return (
-            sum(len(one.body) + 64 for one in self.entries)
-            + len(self.frame)
-            + len(self.spans)
-            + sum(len(content) for _, content in self.drafts)
-        )
+    @classmethod
+    def of(
+        cls,
+        run: RunRow,
+        entries: tuple[Sealed, ...],
+        key: str,
+        frame: bytes = b"",
+        spans: bytes = b"",
+        drafts: tuple[tuple[str, bytes], ...] = (),
+    ) -> "Flush":
+        """A flush of what is encrypted already."""
+        kept = Kept(frame, spans, drafts)
+        size = sum(len(one.body) for one in entries) + len(frame) + len(spans) + sum(len(data) for _, data in drafts)
+        return cls(run, entries, key, size, lambda: kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +145,12 @@ class MemoryStore:
         if flush.entries and not new:
             return
         have.extend(new)
-        if flush.frame:
-            self.contents.setdefault(run, []).append(Blob(flush.key, flush.frame))
-        if flush.spans:
-            self.spans.append((run, Blob(flush.key, flush.spans)))
-        for digest, content in flush.drafts:
+        kept = flush.kept()
+        if kept.frame:
+            self.contents.setdefault(run, []).append(Blob(flush.key, kept.frame))
+        if kept.spans:
+            self.spans.append((run, Blob(flush.key, kept.spans)))
+        for digest, content in kept.drafts:
             self.drafts[run, digest] = Blob(flush.key, content), time.time()
 
     async def run(self, run: str) -> RunRow | None:

@@ -139,5 +139,5 @@ async def _call(
     return result
 
 
-def unseen(data: bytes) -> None:
+def unseen(span: HopSpan) -> None:
     """A replay ships no spans."""

@@ -1,7 +1,7 @@
 """A span that costs little: OpenTelemetry's interface, without the SDK's locks, limits and copies.
 
-It is a real `opentelemetry.trace.Span`, so context propagation, `get_current_span` and other instrumentations see it;
-what it holds is written by `otlp.span` when it ends.
+It is a real `opentelemetry.trace.Span`, so context propagation, `get_current_span` and other instrumentations see it.
+Nothing changes it once it has ended, so that it can be written later, and in another thread.
 """
 
 import time
@@ -22,12 +22,12 @@ def root_of(run: str) -> int:
 
 
 class HopSpan(Span):
-    """One span of a run; `end` hands its serialised form to `sink`."""
+    """One span of a run; `end` hands it to `sink`."""
 
     __slots__ = ("_context", "_end", "_sink", "error", "name", "parent", "start", "values")
 
     def __init__(
-        self, name: str, trace: int, parent: int, sink: Callable[[bytes], None], *, id: int = 0, start: int = 0
+        self, name: str, trace: int, parent: int, sink: Callable[["HopSpan"], None], *, id: int = 0, start: int = 0
     ) -> None:
         own = id or getrandbits(64) or 1
         self._context = SpanContext(trace, own, False, _SAMPLED)
@@ -43,7 +43,8 @@ class HopSpan(Span):
         return self._context
 
     def set_attribute(self, key: str, value: Any) -> None:
-        self.values[key] = value if isinstance(value, str | bool | int | float) else str(value)
+        if not self._end:
+            self.values[key] = value if isinstance(value, str | bool | int | float) else str(value)
 
     def set_attributes(self, attributes: Any) -> None:
         for key, value in attributes.items():
@@ -53,34 +54,44 @@ class HopSpan(Span):
         """Events are not kept: their texts come from libraries, which nobody has redacted."""
 
     def update_name(self, name: str) -> None:
-        self.name = name
+        if not self._end:
+            self.name = name
 
     def is_recording(self) -> bool:
         return not self._end
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         code = status.status_code if isinstance(status, Status) else status
-        self.error = "error" if code is StatusCode.ERROR else None
+        if not self._end:
+            self.error = "error" if code is StatusCode.ERROR else None
 
     def record_exception(
         self, exception: BaseException, attributes: Any = None, timestamp: int | None = None, escaped: bool = False
     ) -> None:
         """The error's code alone: messages of exceptions quote users."""
-        self.error = str(getattr(exception, "code", type(exception).__name__))
+        if not self._end:
+            self.error = str(getattr(exception, "code", type(exception).__name__))
 
     def end(self, end_time: int | None = None) -> None:
         if self._end:
             return
         self._end = end_time or time.time_ns()
-        self._sink(
-            otlp.span(
-                trace=self._context.trace_id.to_bytes(16, "big"),
-                id=self._context.span_id.to_bytes(8, "big"),
-                parent=self.parent.to_bytes(8, "big") if self.parent else b"",
-                name=self.name,
-                start=self.start,
-                end=self._end,
-                values=dict(sorted(self.values.items())),  # as whoever compares it will have them
-                error=self.error,
-            )
+        self._sink(self)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return 200 + sum([len(value) for value in self.values.values() if type(value) is str])
+
+    def written(self) -> bytes:
+        """A span that has ended, in OpenTelemetry's wire form."""
+        return otlp.span(
+            trace=self._context.trace_id.to_bytes(16, "big"),
+            id=self._context.span_id.to_bytes(8, "big"),
+            parent=self.parent.to_bytes(8, "big") if self.parent else b"",
+            name=self.name,
+            start=self.start,
+            end=self._end,
+            values=dict(sorted(self.values.items())),  # as whoever compares it will have them
+            error=self.error,
         )

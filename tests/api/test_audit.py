@@ -37,7 +37,7 @@ def flush(run: str, tenant: str, count: int = 3) -> Flush:
         facts |= {"us": 5, "status": "ok", "edited": False, "attempt": 1, "decision": {}, "effects": []}
         entries.append(seal(seq, facts | ({"begin": begin} if seq == 0 else {})))
         prev = entries[-1].hash.hex()
-    return Flush(row, tuple(entries), "k1", b"\0frame")
+    return Flush.of(row, tuple(entries), "k1", b"\0frame")
 
 
 @pytest.fixture

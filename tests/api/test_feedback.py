@@ -123,7 +123,7 @@ async def test_what_is_no_feedback_is_refused(http: Any, body: Any) -> None:
 async def recorded(database: Database, run: str, caller: Principal = ANN) -> str:
     """A run that the ledger has."""
     row = RunRow(run, caller.tenant, "", caller.id, None, None, 1)
-    await PostgresStore(database.system).append([Flush(row, (), CIPHER.key.id)])
+    await PostgresStore(database.system).append([Flush.of(row, (), CIPHER.key.id)])
     return run
 
 

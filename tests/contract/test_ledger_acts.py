@@ -108,7 +108,7 @@ async def test_reading_the_run_of_another_is_an_act(database: Database, caller: 
     body = {"seq": 0, "prev": "", "hop": "a", "attempt": 1, "status": "ok", "at": 1, "us": 1, "edited": False}
     entry = seal(0, {**body, "decision": {}, "effects": [], "versions": {}, "step": 1})
     store = PostgresStore(database.system)
-    await store.append([Flush(RunRow(run, "acme", "", caller, None, None, 1), (entry,), "k")])
+    await store.append([Flush.of(RunRow(run, "acme", "", caller, None, None, 1), (entry,), "k")])
     await read_trace(database, ADMIN, run)
     async with database.acting(ADMIN) as connection:
         found = await acts(connection, "acme")

@@ -49,7 +49,7 @@ def flush(run: str, *, prev: str = "", resumes: tuple[str, int] | None = None, c
         facts = {"v": 1, "tenant": "acme", "run": run, "seq": seq, "prev": prev, "hop": "hop"}
         entries.append(seal(seq, facts | ({"begin": begin} if seq == 0 else {})))
         prev = entries[-1].hash.hex()
-    return Flush(row, tuple(entries), "k1", b"\0frame")
+    return Flush.of(row, tuple(entries), "k1", b"\0frame")
 
 
 async def fill(database: Database, settings: Settings) -> list[str]:

@@ -154,7 +154,7 @@ async def test_a_leaf_that_waits_does_not_stand_in_for_one_that_was_sealed(
     body = json.loads(made.entries[-1].body) | {"hop": "forged"}
     forged = replace(made, entries=(*made.entries[:-1], seal(2, body)))
     head = forged.entries[-1]
-    leaf = of_frame(runs[1], 2, head.hash, made.key, made.frame)
+    leaf = of_frame(runs[1], 2, head.hash, made.key, made.kept().frame)
     tamper(
         database_urls,
         f"UPDATE fiel.entries SET hash = '\\x{head.hash.hex()}', body = '\\x{head.body.hex()}'"

@@ -32,7 +32,7 @@ def entries(count: int, start: int = 0, prev: str = "") -> tuple[Sealed, ...]:
 def flush(**more: Any) -> Flush:
     row = RunRow(str(uuid4()), "acme", "t", "ana", None, None, 1_700_000_000_000_000)
     facts = {"run": row, "entries": entries(2), "key": "k1", "frame": b"\0frame", "spans": b"spans"}
-    return Flush(**{**facts, **more})
+    return Flush.of(**{**facts, **more})
 
 
 async def test_what_was_appended_is_read_back(store: Store) -> None:
@@ -50,7 +50,8 @@ async def test_what_was_appended_is_read_back(store: Store) -> None:
 
 async def test_a_run_may_flush_often_even_within_one_group(store: Store) -> None:
     first = flush()
-    second = replace(first, entries=entries(1, 2, first.entries[-1].hash.hex()), frame=b"more")
+    later = entries(1, 2, first.entries[-1].hash.hex())
+    second = flush(run=first.run, entries=later, frame=b"more")
     await store.append([first, second])
     assert broken(await store.entries(first.run.run), "") is None
     assert [blob.data for blob in await store.frames(first.run.run)] == [b"\0frame", b"more"]

@@ -88,7 +88,7 @@ async def judged(database: Database, server: Server, *comments: str, run: UUID |
 
 
 def flush(run: UUID, spans: bytes = b"") -> Flush:
-    return Flush(RunRow(str(run), "acme", "", "ann", None, None, 1), (), CIPHER.key.id, spans=spans)
+    return Flush.of(RunRow(str(run), "acme", "", "ann", None, None, 1), (), CIPHER.key.id, spans=spans)
 
 
 async def said(database: Database, run: UUID, *comments: str) -> None:

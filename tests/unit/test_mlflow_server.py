@@ -184,14 +184,14 @@ async def test_traces_of_a_real_server_are_compared_with_the_ledger(
         trace = await mlflow.trace(runs[0].hex)
         assert trace is not None
         root = next(span for span in trace["spans"] if "parent_span_id" not in span)
-        sent: list[bytes] = []
+        sent: list[HopSpan] = []
         forged = HopSpan("answer", runs[0].int, 0, sent.append, id=root_of(str(runs[0])), start=1)
         forged.values["mlflow.spanType"] = "AGENT"
         forged.end(2)
         stranger = HopSpan("answer", uuid4().int, 0, sent.append)
         stranger.values["mlflow.spanType"] = "AGENT"
         stranger.end()
-        await mlflow.post(gzip.compress(otlp.traces(sent, resource=())))
+        await mlflow.post(gzip.compress(otlp.traces([span.written() for span in sent], resource=())))
         broken: list[dict[str, Any]] = []
         for _ in range(50):
             broken = (await compare(database, keys, mlflow, auditor))["broken"]

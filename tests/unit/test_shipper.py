@@ -76,7 +76,7 @@ def row(name: str) -> Flush:
     run = str(uuid4())
     span = otlp.span(trace=b"t" * 16, id=b"s" * 8, parent=b"", name=name, start=1, end=2, values={"a": "b"}, error=None)
     data = otlp.traces([span], resource=(("service.name", "fiel"),))
-    return Flush(
+    return Flush.of(
         RunRow(run, "acme", "", "ana", None, None, 1), (), CIPHER.key.id, spans=CIPHER.seal("spans", run, data)
     )
 
