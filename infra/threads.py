@@ -24,7 +24,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from fiel.infra.database.errors import DatabaseMisfit, place, speaks_of_server, unavailable
+from fiel.infra.database.errors import DatabaseMisfit, pass_on, place, unavailable
 from fiel.infra.ledger.keys import Cipher, KeyUnavailable
 
 _LOCK = 7_241_339_102
@@ -167,9 +167,7 @@ def _in_words(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        if speaks_of_server(error):
-            raise unavailable(error, url) from error
-        raise
+        pass_on(error, url)
 
 
 def set_up(owner_url: str) -> None:

@@ -10,7 +10,7 @@ whose pages are left half empty where chunks come one by one.
 import psycopg
 from psycopg import sql
 
-from fiel.infra.database.errors import speaks_of_server, unavailable
+from fiel.infra.database.errors import pass_on, unavailable
 from fiel.tools.errors import SettingsError
 
 MOST_DIMENSIONS = 4_000
@@ -49,9 +49,7 @@ def build(owner_url: str, dimensions: int) -> bool:
                 connection.execute(sql.SQL("DROP INDEX IF EXISTS fiel.{}").format(sql.Identifier(_SHELVED + left)))
             connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY fiel.{}").format(sql.Identifier(_SHELVED)))
         except psycopg.Error as error:
-            if speaks_of_server(error):
-                raise unavailable(error, owner_url) from error
-            raise
+            pass_on(error, owner_url)
     return True
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from fiel.infra.database.errors import speaks_of_server, unavailable
+from fiel.infra.database.errors import pass_on
 from fiel.infra.database.layout import RUNTIME
 
 ADOPT = f"SET ROLE {RUNTIME}; SET standard_conforming_strings = on; SET search_path = public"
@@ -104,17 +104,21 @@ class Aside:
     def _failure(self, job: _Job) -> Exception | None:
         """Do it; what went wrong."""
         try:
+            self._run(job)
+        except Exception as error:
+            return error
+        return None
+
+    def _run(self, job: _Job) -> None:
+        try:
             if self._connection is None:
                 self._connection = self._connect()
             self._connection.execute(job.statement.encode(), job.values(), prepare=True)
         except psycopg.Error as error:
-            broken = self._connection is None or self._connection.closed
-            if broken:
+            lost = self._connection is None or self._connection.closed
+            if lost:
                 self._drop()
-            return unavailable(error, self._url) if broken or speaks_of_server(error) else error
-        except Exception as error:
-            return error
-        return None
+            pass_on(error, self._url, lost=lost)
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(self._url, autocommit=True, connect_timeout=10)

@@ -15,7 +15,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from fiel.infra.database.aside import ADOPT, Aside, Values
-from fiel.infra.database.errors import DatabaseMisfit, place, speaks_of_server, unavailable
+from fiel.infra.database.errors import DatabaseMisfit, pass_on, place, unavailable
 from fiel.infra.database.layout import RUNTIME
 from fiel.infra.database.migrate import APPLIED, Applied, known, pending
 from fiel.tools.errors import DatabaseUnavailable
@@ -140,9 +140,7 @@ class Database:
                     return await _piped(connection, [(_acting(settings), caller), *statements])
                 except psycopg.Error as error:
                     if not connection.closed or time.monotonic() > deadline:
-                        if connection.closed or speaks_of_server(error):
-                            raise unavailable(error, self.url) from error
-                        raise
+                        pass_on(error, self.url, lost=connection.closed)
             await asyncio.sleep(0.02)
 
     async def write(
@@ -157,9 +155,7 @@ class Database:
             try:
                 return await _piped(connection, [(_ACT, caller), *statements])
             except psycopg.Error as error:
-                if connection.closed or speaks_of_server(error):
-                    raise unavailable(error, self.url) from error
-                raise
+                pass_on(error, self.url, lost=connection.closed)
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -177,9 +173,7 @@ class Database:
             try:
                 yield connection
             except psycopg.Error as error:
-                if connection.closed or speaks_of_server(error):
-                    raise unavailable(error, self.url) from error
-                raise
+                pass_on(error, self.url, lost=connection.closed)
 
     async def aside(self, statement: str, values: Values) -> None:
         """Run a statement that commits itself and gives no rows, on a connection in a thread; see `Aside.execute`."""
@@ -215,9 +209,7 @@ class Database:
                 raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing is committed")
             await connection.execute("COMMIT")
         except psycopg.Error as error:
-            if connection.closed or speaks_of_server(error):
-                raise unavailable(error, self.url) from error
-            raise
+            pass_on(error, self.url, lost=connection.closed)
         finally:
             await _give_back(pool, connection)
 

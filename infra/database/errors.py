@@ -1,5 +1,7 @@
 """What PostgreSQL says, in words that help: psycopg's errors become errors of fiel."""
 
+from typing import NoReturn
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -33,6 +35,16 @@ def speaks_of_server(error: psycopg.Error) -> bool:
         return False
     state = error.sqlstate
     return isinstance(error, psycopg.OperationalError) if state is None else state[:2] in _DOWN
+
+
+def pass_on(error: psycopg.Error, url: str, *, lost: bool = False) -> NoReturn:
+    """Raise `error` as whoever asked the database at `url` shall see it.
+
+    That is DatabaseUnavailable where the connection is `lost` or the server failed, and `error` itself otherwise.
+    """
+    if lost or speaks_of_server(error):
+        raise unavailable(error, url) from error
+    raise error
 
 
 def unavailable(error: BaseException, url: str) -> DatabaseUnavailable:

@@ -8,7 +8,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from fiel.infra.database.connect import Database
-from fiel.infra.database.errors import DatabaseMisfit, place, unavailable
+from fiel.infra.database.errors import DatabaseMisfit, pass_on, place, unavailable
 from fiel.infra.database.measure import round_trip
 from fiel.infra.database.open import open_database
 from fiel.infra.settings import Settings
@@ -180,6 +180,24 @@ def test_a_wrong_password_is_an_error_with_advice_that_does_not_repeat_it() -> N
     assert "Check user and password" in str(error)
     assert "s3cret" not in str(error)
     assert place("postgresql://ana:s3cret@db.example:6432/fiel") == "ana@db.example:6432/fiel"
+
+
+@pytest.mark.parametrize(
+    ("error", "lost", "down"),
+    [
+        (psycopg.OperationalError("the socket was closed"), False, True),
+        (psycopg.errors.AdminShutdown(), False, True),
+        (psycopg.errors.DiskFull(), False, True),
+        (psycopg.errors.UndefinedTable(), False, False),
+        (psycopg.errors.UndefinedTable(), True, True),
+        (psycopg.errors.DeadlockDetected(), False, False),
+        (psycopg.InterfaceError("a misuse of the client"), False, False),
+    ],
+)
+def test_only_what_the_server_failed_at_is_unavailable(error: psycopg.Error, lost: bool, down: bool) -> None:
+    with pytest.raises((DatabaseUnavailable, psycopg.Error)) as raised:
+        pass_on(error, "postgresql://ana@db.example/fiel", lost=lost)
+    assert (raised.value.__cause__ if down else raised.value) is error
 
 
 async def test_settings_lead_to_an_external_database(database_urls) -> None:
