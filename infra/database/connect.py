@@ -9,15 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from fiel.infra.database.aside import ADOPT, Aside, Values
 from fiel.infra.database.errors import DatabaseMisfit, pass_on, place, unavailable
 from fiel.infra.database.layout import RUNTIME
 from fiel.infra.database.migrate import APPLIED, Applied, known, pending
+from fiel.infra.database.piped import Bound, bound, piped
 from fiel.tools.errors import DatabaseUnavailable
 from fiel.tools.principal import Principal
 
@@ -52,17 +53,16 @@ def _prelude(principal: Principal) -> str:
 Statement = tuple[bytes, Sequence[Any]]
 """Text with parameters $1, $2, …, and their values."""
 
-_ACT = b"SELECT fiel.act_as($1, $2, $3::text[])"
-
 Settings = tuple[tuple[str, str], ...]
 """Names and values of PostgreSQL's settings."""
 
 
-@lru_cache(maxsize=64)
-def _acting(settings: Settings) -> bytes:
-    """What begins a transaction of a caller, whose parameters are tenant, id and grants."""
-    more = (f", set_config({_literal(name)}, {_literal(value)}, true)" for name, value in settings)
-    return b"".join((_ACT, *(one.encode() for one in more)))
+@lru_cache(maxsize=4096)
+def _acting(principal: Principal, settings: Settings) -> Bound:
+    """What begins a pipeline of a caller, under settings."""
+    more = [f"set_config({_literal(name)}, {_literal(value)}, true)" for name, value in settings]
+    text = ", ".join(("SELECT fiel.act_as($1, $2, $3::text[])", *more))
+    return bound(text.encode(), (principal.tenant, principal.id, list(principal.grants)))
 
 
 class Database:
@@ -132,12 +132,12 @@ class Database:
         forgotten with it. What only reads may be asked
         again: a connection that a restart has cut is replaced. Raises as `acting` does.
         """
-        caller = (principal.tenant, principal.id, list(principal.grants))
+        asked = [_acting(principal, settings), *(bound(text, values) for text, values in statements)]
         deadline = time.monotonic() + self._timeout
         while True:
             async with self._borrowed(deadline) as connection:
                 try:
-                    return await _piped(connection, [(_acting(settings), caller), *statements])
+                    return (await piped(connection, asked))[1:]
                 except psycopg.Error as error:
                     if not connection.closed or time.monotonic() > deadline:
                         pass_on(error, self.url, lost=connection.closed)
@@ -150,10 +150,10 @@ class Database:
 
         After DatabaseUnavailable it is unknown whether they were committed.
         """
-        caller = (principal.tenant, principal.id, list(principal.grants))
+        asked = [_acting(principal, ()), *(bound(text, values) for text, values in statements)]
         async with self._borrowed(time.monotonic() + self._timeout) as connection:
             try:
-                return await _piped(connection, [(_ACT, caller), *statements])
+                return (await piped(connection, asked))[1:]
             except psycopg.Error as error:
                 pass_on(error, self.url, lost=connection.closed)
 
@@ -252,16 +252,6 @@ class Database:
         except psycopg.OperationalError as error:
             raise unavailable(error, self.url) from error
         _check_schema([Applied(*row) for row in rows], self.url)
-
-
-async def _piped(connection: AsyncConnection[Any], statements: Sequence[Statement]) -> list[list[DictRow]]:
-    """All statements in one go; the first is no question and has no rows to give."""
-    cursors = []
-    async with connection.pipeline():
-        for text, values in statements:
-            cursor = AsyncRawCursor(connection, row_factory=dict_row)
-            cursors.append(await cursor.execute(text, values, prepare=True))
-    return [await cursor.fetchall() for cursor in cursors[1:]]
 
 
 async def _give_back(pool: AsyncConnectionPool[AsyncConnection[Any]], connection: AsyncConnection[Any]) -> None:
