@@ -16,8 +16,11 @@ REQUEST: ContextVar[str] = ContextVar("request_id", default="")
 RUN: ContextVar[str] = ContextVar("run_id", default="")
 TRUSTED = ("fiel", "uvicorn", "procrastinate", "psycopg.pool")
 """Loggers, with those below them, whose messages carry ids, codes and addresses of services only."""
-EXTRA = ("method", "route", "status", "ms", "caller", "tenant", "code", "worker", "graph", "run_id", "attempt")
-"""Attributes of a record that are told."""
+EXTRA = (
+    *("method", "route", "status", "ms", "caller", "tenant", "code", "why"),
+    *("run_id", "thread_id", "cron", "review", "feedback", "act"),
+)
+"""Attributes of a record that are told: what `extra` may name."""
 
 
 class JsonFormatter(logging.Formatter):

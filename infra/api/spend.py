@@ -102,4 +102,4 @@ class MeteredHost(OwnHost):
             await self.spend.charge(principal, usage if isinstance(usage, Mapping) else {})
         except DatabaseUnavailable as error:
             # The run has its answer, and the ledger what it cost.
-            LOG.warning("a run is not charged", extra={"code": error.code, "run_id": None})
+            LOG.warning("a run is not charged", extra={"code": error.code})

@@ -78,7 +78,7 @@ class Indexing:
                 try:
                     rows += await self._rows(connection, one)
                 except (KeyError, TypeError, ValueError):  # contents of another form than fiel's own graph leaves
-                    _LOG.exception("the lineage of a run cannot be read", extra={"run": run})
+                    _LOG.exception("the lineage of a run cannot be read", extra={"run_id": run})
         await connection.execute("SELECT fiel.act_as(%s, '', '{}')", (tenant,))
         await connection.execute(self._sql["hold"], {"keys": sorted({row["key"] for row in rows})})
         await connection.execute(self._sql["again"], {"runs": sorted({row["run"] for row in rows})})

@@ -32,7 +32,7 @@ class Expiry:
                 continue  # a run goes on, and sets the thread's time anew when it ends
             except FielError as error:
                 # One thread whose host fails must not keep the others; it is due again after the lease.
-                LOG.warning("a thread could not be expired", extra={"code": error.code, "thread": str(due.id)})
+                LOG.warning("a thread could not be expired", extra={"code": error.code, "thread_id": str(due.id)})
         return done
 
     async def _sweep_items(self, limit: int) -> int:

@@ -104,7 +104,7 @@ class Sweep:
             left = await engine.runs.get(principal, orphan["run_id"])
         except NotFound:
             return
-        _LOG.warning("a run was left by a process that is gone", extra={"run": str(left.run_id)})
+        _LOG.warning("a run was left by a process that is gone", extra={"run_id": str(left.run_id)})
         worker = orphan["worker"]
         if orphan["cancel"] == "rollback":
             thread = thread_ref(principal, left.spec.thread_id)

@@ -12,7 +12,8 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -52,19 +53,19 @@ class WebhookFailed(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a webhook goes: what was asked for, and the address that it resolved to."""
+    """Where a webhook goes: what was asked for, and the addresses that it resolved to."""
 
     scheme: str
     host: str
     port: int
     path: str
-    address: str
+    addresses: tuple[str, ...]
 
     @property
-    def url(self) -> str:
-        """With the address in place of the name."""
-        shown = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.scheme}://{shown}:{self.port}{self.path}"
+    def urls(self) -> list[str]:
+        """With each address in place of the name."""
+        shown = (f"[{one}]" if ":" in one else one for one in self.addresses)
+        return [f"{self.scheme}://{one}:{self.port}{self.path}" for one in shown]
 
     @property
     def authority(self) -> str:
@@ -112,7 +113,7 @@ class Webhooks:
                     where="webhook",
                     hint="FIEL_WEBHOOK_HOSTS names internal hosts that may be called",
                 )
-        return Target(parts.scheme, host, port, path, str(addresses[0]))
+        return Target(parts.scheme, host, port, path, tuple(dict.fromkeys(map(str, addresses))))
 
     def _allows(self, host: str, address: Address) -> bool:
         return any(_matches(entry, host, address) for entry in self.hooks.allowed)
@@ -126,25 +127,21 @@ class Webhooks:
         except NotFound:
             return  # deleted meanwhile
         except WebhookRefused as error:
-            _LOG.warning("a webhook is not sent: %s", error.what, extra={"run": str(run_id)})
+            _LOG.warning("a webhook is not sent: %s", error.what, extra={"run_id": str(run_id)})
             return
         await self._post(target, body, run_id)
 
     async def _post(self, target: Target, body: bytes, run_id: UUID) -> None:
         headers = {"Host": target.authority, "X-Fiel-Delivery": str(run_id), **signed(self.hooks.secret(), body)}
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as web:
-                request = web.build_request("POST", target.url, content=body, headers=headers)
-                request.extensions["sni_hostname"] = target.host
-                async with asyncio.timeout(TIMEOUT * 2):
-                    answer = await web.send(request, stream=True)
-                    await answer.aclose()  # whatever it says, nobody reads it
+            async with asyncio.timeout(TIMEOUT * 2):
+                status = await _sent(target, body, headers)
         except (httpx.HTTPError, TimeoutError) as error:
             raise WebhookFailed(f"the receiver did not answer: {type(error).__name__}") from error
-        if answer.status_code >= 500 or answer.status_code in _LATER:
-            raise WebhookFailed(f"the receiver answered {answer.status_code}")
-        if answer.status_code >= 300:
-            _LOG.warning("a webhook was not taken: %d", answer.status_code, extra={"run": str(run_id)})
+        if status >= 500 or status in _LATER:
+            raise WebhookFailed(f"the receiver answered {status}")
+        if status >= 300:
+            _LOG.warning("a webhook was not taken: %d", status, extra={"run_id": str(run_id)})
 
     async def _body(self, principal: Principal, run: Run) -> bytes:
         status, error, values, _ = await self.runs.shown(principal, run.run_id)
@@ -166,6 +163,24 @@ class Webhooks:
         return orjson.dumps(told | ({"error": shown_code(error)} if error else {}))
 
 
+async def _sent(target: Target, body: bytes, headers: Mapping[str, str]) -> int:
+    """The receiver's status, from the first of its addresses that takes a connection. Raises httpx.HTTPError."""
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as web:
+        *others, last = target.urls
+        for url in others:
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await _posted(web, url, target.host, body, headers)
+        return await _posted(web, last, target.host, body, headers)
+
+
+async def _posted(web: httpx.AsyncClient, url: str, host: str, body: bytes, headers: Mapping[str, str]) -> int:
+    request = web.build_request("POST", url, content=body, headers=headers)
+    request.extensions["sni_hostname"] = host
+    answer = await web.send(request, stream=True)
+    await answer.aclose()  # whatever it says, nobody reads it
+    return answer.status_code
+
+
 def signed(secret: bytes, body: bytes) -> dict[str, str]:
     """Headers with which a receiver can tell who sent a body, and when."""
     at = str(int(time.time()))
@@ -181,6 +196,8 @@ def public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return public(inner)
+        if address.is_site_local:  # deprecated, and routed inside all the same
+            return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -70,7 +70,7 @@ class Worker:
         except asyncio.CancelledError:
             raise
         except Exception:
-            _LOG.exception("a run could not be ended", extra={"run": str(work.run.run_id)})
+            _LOG.exception("a run could not be ended", extra={"run_id": str(work.run.run_id)})
         finally:
             run_id = work.run.run_id
             if self._engine.works.get(run_id) is work:  # else this process has taken it up again
@@ -167,12 +167,12 @@ class Worker:
     async def _failed(self, work: Work, feed: Feed | None, error: Exception) -> Outcome | None:
         run = work.run
         if isinstance(error, HostGone | DatabaseUnavailable) and run.attempt < MOST:
-            _LOG.warning("a run is taken up again", extra={"run": str(run.run_id), "code": error.code})
+            _LOG.warning("a run is taken up again", extra={"run_id": str(run.run_id), "code": error.code})
             await self._hand_back(work, feed)
             return None
         code, seen = shown(error)
         if not isinstance(error, FielError | TimeoutError):
-            _LOG.error("a run crashed", exc_info=error, extra={"run": str(run.run_id)})
+            _LOG.error("a run crashed", exc_info=error, extra={"run_id": str(run.run_id)})
         values, interrupts, _ = await self._state(work)
         if feed is not None and feed.protocol is None:
             await self._engine.journal.add(feed, "error", orjson.dumps(seen))

@@ -92,6 +92,20 @@ async def test_a_webhook_is_tried_again_and_follows_no_redirect(client: MakeClie
     assert len(receiver.got) == 2
 
 
+async def test_an_address_that_takes_no_connection_gives_way_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, client: MakeClient, receiver: Receiver
+) -> None:
+    async def resolve(host: str, port: int) -> list[webhooks.Address]:
+        return [ipaddress.ip_address("127.0.0.3"), ipaddress.ip_address("127.0.0.1")]
+
+    monkeypatch.setattr(webhooks, "_resolved", resolve)
+    monkeypatch.setattr(Webhooks, "_allows", lambda *_: True)
+    ann = await client()
+    await ann.runs.create(None, "chain", input={}, webhook=f"http://two.example:{receiver.port}/")
+    await receiver.wait(1)
+    assert receiver.got[0][0]["host"] == f"two.example:{receiver.port}"
+
+
 INTERNAL = [
     "http://127.0.0.2/",
     "http://[::1]/",
@@ -102,6 +116,7 @@ INTERNAL = [
     "http://100.64.0.1/",
     "http://[fd00:ec2::254]/",
     "http://[fe80::1]/",
+    "http://[fec0::1]/",
     "http://[::ffff:10.0.0.1]/",
     "http://[64:ff9b::a00:1]/",
     "http://[2002:a00:1::]/",
@@ -134,7 +149,7 @@ async def test_a_name_that_resolves_inside_is_refused_and_the_address_is_pinned(
     monkeypatch.setattr(webhooks, "_resolved", resolve)
     hooks = Webhooks(server.service.engine.runs, Hooks(lambda: b"s"))
     target = await hooks.check("https://rebind.example/x")
-    assert (target.url, target.authority) == ("https://93.184.216.34:443/x", "rebind.example")
+    assert (target.urls, target.authority) == (["https://93.184.216.34:443/x"], "rebind.example")
     with pytest.raises(WebhookRefused):
         await hooks.check("http://localhost/")
     for _ in range(2):
