@@ -83,7 +83,8 @@ class Generate:
         if going_on(state) and window["waits"]:
             content = await self.vault.get(run, window["waits"])
             waiting = list(content["sentences"]) if content else []
-        number, written = (window["next"], window["written"]) if going_on(state) else (0, 0)
+        # A run that began under a version that kept no `written` goes on as if its answer had just begun.
+        number, written = (window["next"], window.get("written", 0)) if going_on(state) else (0, 0)
         try:
             taken = await self._taken(state, chat, request, stream, number, written // SHARE)
         except StreamLost:

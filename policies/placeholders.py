@@ -74,16 +74,15 @@ def disarmed(text: str, genuine: Collection[str]) -> str:
     return _SHAPE.sub(lambda match: match[0] if match[0] in genuine else f"({match[0][1:-1]})", text)
 
 
-def renumbered(texts: Iterable[str], read: str, known: Mapping[str, str], after: Mapping[str, str]) -> "Renumbered":
+def renumbered(texts: Iterable[str], read: str, known: Mapping[str, str], after: Mapping[str, str]) -> Renumbered:
     """Those of `after` that `known` lacks, numbered as they follow in `read`: so the order of the checks' texts does
     not show. The numbers themselves stay, each within its kind."""
-    new = [name for name in after if name not in known]
-    order = [name for name in dict.fromkeys(match[0] for match in _SHAPE.finditer(read)) if name in new]
-    order += [name for name in new if name not in order]
+    new = dict.fromkeys(name for name in after if name not in known)
+    order = dict.fromkeys(name for match in _SHAPE.finditer(read) if (name := match[0]) in new) | new
     free: dict[str, list[str]] = {}
-    for name in new:  # in the order in which they were given
+    for name in reversed(new):  # the first that was given is the first that is taken
         free.setdefault(_kind(name), []).append(name)
-    turned = {name: free[_kind(name)].pop(0) for name in order}
+    turned = {name: free[_kind(name)].pop() for name in order}
     return Renumbered(
         tuple(_SHAPE.sub(lambda match: turned.get(match[0], match[0]), text) for text in texts),
         {turned.get(name, name): value for name, value in after.items()},

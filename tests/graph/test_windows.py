@@ -18,6 +18,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.graphs.answer.prompt_files import prompts
+from fiel.nodes.generate import Generate
 from fiel.nodes.windows import shown_content
 from fiel.tools.chat import Completion, DraftSentence, Usage
 from fiel.tools.errors import ModelUnavailable, NotProven
@@ -272,6 +273,30 @@ async def test_a_run_that_is_resumed_here_goes_on_where_it_was(house: House) -> 
         values = await house.graph.ainvoke(given, config, context=WINDOW, interrupt_after=["release"])
         given, runs = None, runs + 1
     assert runs >= 3
+    assert (values["outcome"], values["answer"]) == ("answered", whole["answer"])
+
+
+async def test_a_run_that_an_older_version_began_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That version did not count what it had written."""
+    prepare(house, *FACTS)
+    whole = await house.ask("What does the archive keep?", principal=READER)
+    now = Generate._window
+
+    async def then(self: Generate, *args: Any) -> dict[str, Any]:
+        update = await now(self, *args)
+        del update["window"]["written"]
+        return update
+
+    with monkeypatch.context() as older:
+        older.setattr(Generate, "_window", then)
+        begun = await house.graph.ainvoke(
+            {"messages": [HumanMessage("What does the archive keep?")]},
+            house.config(thread="t", principal=READER),
+            context=WINDOW,
+            interrupt_after=["release"],
+        )
+    assert begun["window"]["more"]
+    values = await house.graph.ainvoke(None, house.config(thread="t", principal=READER), context=WINDOW)
     assert (values["outcome"], values["answer"]) == ("answered", whole["answer"])
 
 

@@ -1,7 +1,10 @@
 """Sentences, words, numbers and names, without a model."""
 
+import sys
 import time
 from itertools import pairwise
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -198,6 +201,29 @@ def test_no_text_takes_long_to_cut(unit: str) -> None:
     started = time.process_time()
     pieces.__wrapped__(f"| a |\n{line}\n")
     assert time.process_time() - started < 3
+
+
+def _lines_run(text: str) -> int:
+    """Lines of Python that cutting `text` runs through."""
+    ran = 0
+
+    def count(_frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal ran
+        ran += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        pieces.__wrapped__(text)
+    finally:
+        sys.settrace(before)
+    return ran
+
+
+@pytest.mark.parametrize("unit", ["| a |\nOne. Two.\n", "# A\nOne\n- two\n", "```\nx. y.\n```\nOne.\n"])
+def test_twice_as_many_blocks_take_twice_the_work(unit: str) -> None:
+    assert _lines_run(unit * 200) < 2.2 * _lines_run(unit * 100)
 
 
 def test_a_gap_before_a_marker_takes_no_time() -> None:

@@ -4,7 +4,7 @@ Only marks that cannot be prose count: fences, bars, `#` and underlines. Code th
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -40,13 +40,26 @@ class _Line(NamedTuple):
 def pieces(text: str) -> tuple[Piece, ...]:
     """The pieces of `text` in order, items without their bullets. Where it has no marks, they are its sentences."""
     found = []
+    cut, first = sentences(text), 0
     for start, end, form in _blocks(text):
         if form == "prose":
-            cut = (Span(max(one.start, start), min(one.end, end)) for one in sentences(text))
-            found += [Piece(_unlisted(text, one), form) for one in (_trimmed(text, span) for span in cut) if one]
+            first, own = _within(cut, first, start, end)
+            found += [Piece(_unlisted(text, one), form) for one in (_trimmed(text, span) for span in own) if one]
         elif form != "mark" and re.search(r"\w", text[start:end]) and (whole := _trimmed(text, Span(start, end))):
             found.append(Piece(whole, form))
     return tuple(found)
+
+
+def _within(cut: Sequence[Span], first: int, start: int, end: int) -> tuple[int, list[Span]]:
+    """What of the sentences `cut` lies between `start` and `end`, from the one numbered `first` on; the number of the
+    one that goes on behind `end`, or is the next."""
+    own = []
+    while first < len(cut) and cut[first].start < end:
+        own.append(Span(max(cut[first].start, start), min(cut[first].end, end)))
+        if cut[first].end > end:
+            break
+        first += 1
+    return first, own
 
 
 def _blocks(text: str) -> Iterator[_Line]:
@@ -101,8 +114,13 @@ def _retitle(line: str, text: str, found: list[_Line]) -> None:
 
 def _unlisted(text: str, span: Span) -> Span:
     bullet = _BULLET.match(text, span.start, span.end)
-    line = text.rfind("\n", 0, span.start) + 1
-    return Span(bullet.end(), span.end) if bullet and not text[line : span.start].strip() else span
+    return Span(bullet.end(), span.end) if bullet and _begins_line(text, span.start) else span
+
+
+def _begins_line(text: str, at: int) -> bool:
+    while at and text[at - 1] != "\n" and text[at - 1].isspace():
+        at -= 1
+    return not at or text[at - 1] == "\n"
 
 
 def _trimmed(text: str, span: Span) -> Span | None:
