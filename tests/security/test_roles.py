@@ -75,7 +75,7 @@ async def test_tenants_do_not_see_each_others_names(database: Database) -> None:
         assert await (await connection.execute("SELECT name FROM fiel.grant_names")).fetchall() == []
 
 
-BEFORE_A_CALLER = {"token_of", "token_now", "token_lives", "has_administrator"}
+BEFORE_A_CALLER = {"token_of", "token_now", "has_administrator"}
 """What must be asked before it is known who calls: each answers about one hash, one id or one tenant, and no more."""
 ERASES = {"erase_feedback", "lineage_erased"}
 """What removes rows that nobody may remove otherwise: those of a person whose key is destroyed."""

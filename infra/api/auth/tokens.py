@@ -90,9 +90,7 @@ class Tokens:
 
     async def lives(self, id: str) -> bool:
         """Whether the token of this id may still be used."""
-        async with self._database.single() as connection:
-            row = await (await connection.execute(self._sql["lives"], (uuid.UUID(id),), prepare=True)).fetchone()
-        return bool(row and row[0])
+        return await self.now(id) is not None
 
     async def create(self, by: Principal, holder: Principal, *, seconds: float | None = None) -> tuple[str, Token]:
         """A new token for `holder`, in the tenant of `by`: its secret, which nobody learns again, and its row.

@@ -4,9 +4,6 @@ SELECT id::text, tenant, principal, groups, roles FROM fiel.token_of(%s)
 -- name: now
 SELECT tenant, principal, groups, roles FROM fiel.token_now(%s)
 
--- name: lives
-SELECT fiel.token_lives(%s)
-
 -- name: has_administrator
 SELECT fiel.has_administrator(%s)
 
