@@ -11,21 +11,30 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+)
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from psycopg import AsyncCursor
-from psycopg.rows import dict_row
+from psycopg.pq import Format
+from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from fiel.infra.database.errors import DatabaseMisfit, pass_on, place, unavailable
+from fiel.infra.database.piped import Bound, bound, piped
 from fiel.infra.ledger.keys import Cipher, KeyUnavailable
+from fiel.tools.sql import positional
 
 _LOCK = 7_241_339_102
 """Advisory lock under which the checkpointer's tables are made, so that two first starts do not collide."""
@@ -83,11 +92,26 @@ class ThreadSaver(AsyncPostgresSaver):
         """Checkpoints that a run has read and not made; None: this checkpointer is not for one run alone."""
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        found = await super().aget_tuple(config)
+        found = await self._found(config)
         run = (config.get("metadata") or {}).get("run_id")
         if self.others is not None and run and found is not None and found.metadata.get("run_id") != run:
             self.others.add(found.checkpoint["id"])
         return found
+
+    async def _found(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As LangGraph finds it, in one round trip on a connection of its own."""
+        meant = config["configurable"]
+        values = [meant["thread_id"], meant.get("checkpoint_ns", "")]
+        where = "WHERE thread_id = %s AND checkpoint_ns = %s ORDER BY checkpoint_id DESC LIMIT 1"
+        if id := get_checkpoint_id(config):
+            values.append(id)
+            where = "WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s"
+        ask = bound(positional(self.SELECT_SQL + where), values, Format.BINARY)
+        with _in_words(self._url):
+            rows = (await self._piped([ask]))[0]
+        if rows and rows[0]["checkpoint"]["v"] < 4:
+            return await super().aget_tuple(config)  # it brings up to date what old versions of it have written
+        return await self._load_checkpoint_tuple(rows[0]) if rows else None
 
     async def aput(
         self,
@@ -130,9 +154,38 @@ class ThreadSaver(AsyncPostgresSaver):
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[Any]]:
+        """LangGraph's way to the database. What it writes in a pipeline goes in one round trip, and waits for no lock:
+        its own lets one of a process through, pool or no pool."""
         with _in_words(self._url):
-            async with super()._cursor(pipeline=pipeline) as cursor:
-                yield cursor
+            if not pipeline:
+                async with super()._cursor() as cursor:
+                    yield cursor
+                return
+            gathered = _Gathered([])
+            yield cast("AsyncCursor[Any]", gathered)
+            if gathered.statements:
+                await self._piped(gathered.statements)
+
+    async def _piped(self, statements: Sequence[Bound]) -> list[list[DictRow]]:
+        pool = cast("AsyncConnectionPool[psycopg.AsyncConnection[Any]]", self.conn)
+        connection = await pool.getconn(WAIT)
+        try:
+            return await piped(connection, statements)
+        finally:
+            await pool.putconn(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What LangGraph does with a cursor in a pipeline, where it reads nothing."""
+
+    statements: list[Bound]
+
+    async def execute(self, query: str, params: Sequence[Any]) -> None:
+        self.statements.append(bound(positional(query), params))
+
+    async def executemany(self, query: str, params: Sequence[Sequence[Any]]) -> None:
+        self.statements.extend([bound(positional(query), one) for one in params])
 
 
 def _refuse_clear_text(row: Mapping[str, Any]) -> None:

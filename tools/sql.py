@@ -48,6 +48,13 @@ def numbered(query: str) -> tuple[bytes, tuple[str, ...]]:
 
 
 @cache
+def positional(query: str) -> bytes:
+    """`query` with its `%s` as $1, $2, …, in order. For queries of libraries: there are few of them."""
+    first, *rest = query.split("%s")
+    return "".join([first, *(f"${place}{text}" for place, text in enumerate(rest, 1))]).replace("%%", "%").encode()
+
+
+@cache
 def load(package: str, file: str) -> Mapping[str, str]:
     """Queries of `file` in `package` by name, read once a process. Raises ValueError as `parse` does."""
     return MappingProxyType(parse(files(package).joinpath(file).read_text(encoding="utf-8"), f"{package}/{file}"))

@@ -16,7 +16,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.generators import fetch_many, send
-from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus
+from psycopg.pq import ConnStatus, ExecStatus, Format, PipelineStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow
 
@@ -34,13 +34,15 @@ class Bound(NamedTuple):
     values: Sequence[Buffer | None]
     types: tuple[int, ...]
     formats: Sequence[Any]
+    answer: Format = Format.TEXT
+    """How rows come back."""
 
 
-def bound(text: bytes, values: Sequence[Any]) -> Bound:
+def bound(text: bytes, values: Sequence[Any], answer: Format = Format.TEXT) -> Bound:
     """A statement and Python's values."""
     convert = Transformer()
     data = convert.dump_sequence(values, [PyFormat.AUTO] * len(values))
-    return Bound(text, data, convert.types or (), convert.formats or ())
+    return Bound(text, data, convert.types or (), convert.formats or (), answer)
 
 
 async def piped(connection: AsyncConnection[Any], statements: Sequence[Bound]) -> list[list[DictRow]]:
@@ -75,7 +77,7 @@ def _asked(
     for (text, types), name in fresh.items():
         pgconn.send_prepare(name, text, param_types=types)
     for one in statements:
-        pgconn.send_query_prepared(names[one.text, one.types], one.values, param_formats=one.formats)
+        pgconn.send_query_prepared(names[one.text, one.types], one.values, one.formats, one.answer)
     pgconn.pipeline_sync()
     yield from send(pgconn)
     out: list[PGresult] = []
