@@ -51,6 +51,16 @@ async def piped(connection: AsyncConnection[Any], statements: Sequence[Bound]) -
     The connection is the caller's alone, and in no transaction. Raises psycopg.Error: that of the first statement that
     failed, after which none of them counts. Whoever is cancelled has what runs cancelled too.
     """
+    try:
+        return await _once(connection, statements)
+    except psycopg.errors.InvalidSqlStatementName:
+        # psycopg lets the server forget all statements of a session in which something was rolled back. Nothing of this
+        # pipeline counts then, so that also what writes may be asked again.
+        _PREPARED.pop(connection, None)
+        return await _once(connection, statements)
+
+
+async def _once(connection: AsyncConnection[Any], statements: Sequence[Bound]) -> list[list[DictRow]]:
     known = _PREPARED.setdefault(connection, {})
     fresh = {key: _NAME % next(_NUMBERS) for one in statements if (key := (one.text, one.types)) not in known}
     try:

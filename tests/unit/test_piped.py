@@ -121,3 +121,19 @@ async def test_settings_hold_for_one_reading(database: Database) -> None:
     ask_for = [(b"SELECT current_setting('enable_seqscan') AS on", ())]
     assert await database.read(ANA, ask_for, (("enable_seqscan", "off"),)) == [[{"on": "off"}]]
     assert await database.read(ANA, ask_for) == [[{"on": "on"}]]
+
+
+async def test_a_transaction_that_is_rolled_back_makes_the_server_forget_and_nothing_is_lost(database_urls) -> None:
+    statements = [(b"SELECT fiel.caller() AS who", ()), (b"SELECT $1::int AS x", (1,))]
+    async with Database(database_urls.runtime, size=1) as database:
+        for number in range(12):
+            assert await database.write(ANA, statements) == [[{"who": "ana"}], [{"x": 1}]]
+            with pytest.raises(ZeroDivisionError):
+                async with database.acting(ANA) as one:
+                    await one.execute("SELECT 2 AS y", prepare=True)
+                    await one.execute(f"SAVEPOINT s{number}")
+                    raise ZeroDivisionError
+            async with database.single() as one:
+                (known,) = await (await one.execute("SELECT count(*) FROM pg_prepared_statements")).fetchone() or (0,)
+            assert known < 20
+            assert await database.read(ANA, statements) == [[{"who": "ana"}], [{"x": 1}]]
