@@ -10,10 +10,13 @@ import httpx
 import openai
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
 from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.infra.api.openai import speak
+from fiel.infra.api.openai.wire import ChatRequest, ResponsesRequest
 from fiel.infra.hosts.child import open_child
 from fiel.infra.hosts.manifest import load
 from fiel.infra.hosts.own import OwnHost
@@ -268,6 +271,20 @@ async def test_what_is_not_supported_is_refused_by_name(ai: openai.AsyncOpenAI, 
         await ai.chat.completions.create(model="answer", messages=ASK, extra_body={field: value})  # type: ignore[arg-type]
     assert field in str(refused.value.param)
     assert refused.value.body["type"] == "invalid_request_error"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields", "asked"),
+    [
+        (ChatRequest, CompletionCreateParamsBase, {"messages": ASK}),
+        (ResponsesRequest, ResponseCreateParamsBase, {"input": "What?"}),
+    ],
+)
+def test_what_a_client_leaves_unset_it_may_send_as_null(shape: Any, fields: Any, asked: dict[str, Any]) -> None:
+    unset = dict.fromkeys(fields.__annotations__)
+    assert len(unset) > 25
+    shape.model_validate(unset | {"model": "answer"} | asked)
+    shape.model_validate({"model": "answer", "tools": [], **asked})
 
 
 # Responses ------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Requests in OpenAI's shapes. What is not named here is refused by its name.
 
 Accepted and without effect, because clients send them whatever they want: the fields under *without effect*. The models
-that answer, and how, are chosen by the assistant.
+that answer, and how, are chosen by the assistant. Clients of other languages also send what they leave unset, as null or
+empty: the fields under *only unset*.
 """
 
 from typing import Annotated, Any, Literal
@@ -52,6 +53,8 @@ class Part(Wire):
 
 
 Content = str | list[Part]
+Empty = Annotated[list[Any], Field(max_length=0)] | None
+"""A list that names nothing."""
 
 
 class Message(Wire):
@@ -65,7 +68,7 @@ class Message(Wire):
     annotations: list[dict[str, Any]] | None = None
     audio: None = None
     function_call: None = None
-    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_calls: Empty = None
     reasoning_content: str | None = None
     fiel: dict[str, Any] | None = None
 
@@ -83,8 +86,11 @@ class _Request(Wire):
     model: str
     stream: bool | None = False
     fiel: Extra = Extra()
-    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    # Only unset.
+    tools: Empty = None
     tool_choice: Literal["none", "auto"] | None = None
+    top_logprobs: Literal[0] | None = None
+    moderation: None = None
     # Without effect.
     temperature: float | None = None
     top_p: float | None = None
@@ -95,6 +101,7 @@ class _Request(Wire):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
 
 
 class ChatRequest(_Request):
@@ -102,10 +109,18 @@ class ChatRequest(_Request):
 
     messages: Annotated[list[Message], Field(min_length=1)]
     stream_options: StreamOptions | None = None
+    # Only unset.
     n: Literal[1] | None = None
     response_format: TextFormat | None = None
     modalities: list[Literal["text"]] | None = None
     logprobs: Literal[False] | None = None
+    stop: Empty = None
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    functions: Empty = None
+    function_call: Literal["none", "auto"] | None = None
+    audio: None = None
+    prediction: None = None
+    web_search_options: None = None
     # Without effect.
     store: bool | None = None
     presence_penalty: float | None = None
@@ -139,11 +154,17 @@ class ResponsesRequest(_Request):
     input: str | Annotated[list[InputItem], Field(min_length=1)]
     instructions: str | None = None
     text: TextOptions | None = None
-    background: Literal[False] | None = None
     stream_options: StreamOptions | None = None
+    # Only unset.
+    background: Literal[False] | None = None
+    previous_response_id: None = None
+    conversation: None = None
+    prompt: None = None
+    context_management: Empty = None
     # Without effect.
     store: bool | None = None
     include: list[str] | None = None
     max_output_tokens: int | None = None
     truncation: str | None = None
     reasoning: dict[str, Any] | None = None
+    max_tool_calls: int | None = None
