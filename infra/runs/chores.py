@@ -14,7 +14,7 @@ from fiel.infra.runs.names import new_id
 from fiel.infra.runs.reviewing import Reviewing
 from fiel.infra.runs.rights import Now
 from fiel.infra.runs.spec import Basis, asker, spec_of
-from fiel.tools.errors import FielError
+from fiel.tools.errors import DatabaseUnavailable, FielError
 
 if TYPE_CHECKING:
     from fiel.infra.runs.engine import Engine
@@ -77,7 +77,12 @@ class Chores:
         """Make the runs of crons that are due; how many were. Raises DatabaseUnavailable."""
         due = await self._crons.due()
         for one in due:
-            await self._fire(one)
+            try:
+                await self._fire(one)
+            except DatabaseUnavailable:
+                raise
+            except Exception:  # one that cannot be read must not keep the others; it is due again after a while
+                _LOG.exception("a cron could not fire", extra={"cron": str(one.id)})
         return len(due)
 
     async def _fire(self, due: Due) -> None:

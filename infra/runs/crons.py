@@ -198,11 +198,11 @@ class Crons:
         were missed (nothing ran) are one.
         """
         async with self._database.acting(due.owner) as connection:
-            row = await one(connection, self._sql["lock"], _key(due.owner, due.id))
-            now = datetime.now(UTC)
-            if row is None or row["next_run_at"] is None or row["next_run_at"] > now:
+            row = await one(connection, self._sql["due"], _key(due.owner, due.id))
+            if row is None:
                 yield None
                 return
+            now = row.pop("now")
             cron = self._opened(due.owner, row)
             upcoming = _next(cron.schedule, cron.timezone, cron.end_time, cron.enabled, now)
             await run(connection, self._sql["advance"], _key(due.owner, due.id) | {"next_run_at": upcoming})

@@ -29,6 +29,15 @@ SELECT cron_id, assistant_id, thread_id, schedule, timezone, end_time, enabled, 
  WHERE tenant = %(tenant)s AND owner = %(owner)s AND cron_id = %(cron_id)s
    FOR UPDATE
 
+-- name: due
+-- A cron that is to fire, by the clock that said so: those of processes may differ.
+SELECT cron_id, assistant_id, thread_id, schedule, timezone, end_time, enabled, on_run_completed, payload, metadata,
+       next_run_at, created_at, updated_at, clock_timestamp() AS now
+  FROM fiel.crons
+ WHERE tenant = %(tenant)s AND owner = %(owner)s AND cron_id = %(cron_id)s
+   AND next_run_at <= clock_timestamp()
+   FOR UPDATE
+
 -- name: update
 UPDATE fiel.crons
    SET schedule = %(schedule)s,

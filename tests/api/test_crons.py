@@ -11,6 +11,7 @@ import pytest
 from langgraph_sdk.errors import APIStatusError, BadRequestError, NotFoundError
 
 from fiel.infra.api.routes.resources import crons_of
+from fiel.infra.runs import chores
 from fiel.infra.runs.names import system_assistant
 from fiel.infra.runs.schedule import BadSchedule, following
 from fiel.tools.principal import Principal
@@ -25,6 +26,12 @@ CHAIN = str(system_assistant("chain"))
 async def host(database_urls: Urls) -> AsyncIterator[PlainHost]:
     async with plain_host(database_urls) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server takes no cron that a test has made due: the tests themselves look."""
+    monkeypatch.setattr(chores, "CRONS", 3600.0)
 
 
 async def test_created_read_changed_deleted(client, http) -> None:
@@ -237,6 +244,22 @@ async def test_a_cron_that_is_taken_away_does_not_fire(client, server, database_
         assert firing is None
     async with server.service.database.system() as connection:
         assert (await (await connection.execute("SELECT count(*) FROM fiel.deadlines")).fetchone()) == (0,)
+
+
+async def test_a_cron_that_cannot_be_read_does_not_keep_the_others(client, server, database_urls: Urls) -> None:
+    ann = await client()
+    broken, whole = [await ann.crons.create("chain", schedule="@daily", on_run_completed="keep") for _ in range(2)]
+    with psycopg.connect(database_urls.owner) as connection:
+        connection.execute("SET ROLE fiel_owner")
+        connection.execute("SELECT fiel.act_as('default', 'ann', '{}')")
+        connection.execute("UPDATE fiel.crons SET payload = 'no seal' WHERE cron_id = %s", (broken["cron_id"],))
+    await _set_due(database_urls, broken["cron_id"], ago=20.0)
+    await _set_due(database_urls, whole["cron_id"], ago=10.0)
+
+    assert await server.service.engine.chores.fire() == 2
+    upcoming = (await crons_of(server.service).get(ANN, UUID(whole["cron_id"]))).next_run_at
+    assert upcoming is not None
+    assert upcoming > datetime.now(UTC)
 
 
 def _times(schedule: str, zone: str | None, start: str, count: int) -> list[str]:

@@ -1,8 +1,8 @@
 """Requests in OpenAI's shapes. What is not named here is refused by its name.
 
 Accepted and without effect, because clients send them whatever they want: the fields under *without effect*. The models
-that answer, and how, are chosen by the assistant. Clients of other languages also send what they leave unset, as null or
-empty: the fields under *only unset*.
+that answer, and how, are chosen by the assistant. Some clients also send what they leave unset, as null or empty: the
+fields under *only unset*.
 """
 
 from typing import Annotated, Any, Literal
