@@ -111,8 +111,9 @@ WITH scope AS MATERIALIZED (
 ), listed AS MATERIALIZED (
     SELECT chunk FROM matched ORDER BY coverage DESC, chunk LIMIT %(width)s
 ), candidates AS MATERIALIZED (
-    -- The first of both lists and the last that was compared, each chunk once, with its true distance.
-    SELECT c.number, c.shelf, c.id, c.number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed,
+    -- The first of both lists and the last that was compared, each chunk once, with its true distance and its text.
+    SELECT c.number, c.shelf, c.id, c.document, c.version, c.text, c.context, c.start_at, c.end_at, c.language,
+        c.number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed,
         CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector END AS distance
     FROM fiel.chunks c
     WHERE c.number = ANY (ARRAY(
@@ -153,11 +154,7 @@ SELECT c.document::text, d.uri, d.title, d.licence, d.trust, c.version::text, r.
     c.start_at AS start, c.end_at AS "end", c.language, r.score::text, r.dense_rank::int, r.text_rank::int,
     round(r.similarity::numeric, 6)::text AS similarity, (SELECT visible FROM size)::bigint AS visible
 FROM (SELECT * FROM ranked ORDER BY score DESC, id LIMIT %(k)s) r
-CROSS JOIN LATERAL (
-    SELECT c.document, c.version, c.text, c.context, c.start_at, c.end_at, c.language FROM fiel.chunks c
-    WHERE c.number = r.number AND c.shelf = ANY (ARRAY(SELECT id FROM scope))
-    LIMIT 1
-) c
+JOIN candidates c USING (number)
 CROSS JOIN LATERAL (
     SELECT d.uri, d.title, d.licence, d.trust FROM fiel.documents d
     WHERE d.id = c.document AND d.audience = ANY (ARRAY(SELECT audience FROM scope))
