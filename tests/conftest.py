@@ -21,6 +21,9 @@ from psycopg.conninfo import make_conninfo
 from fiel.infra.database.connect import Database
 from fiel.infra.database.embedded import Embedded
 from fiel.infra.database.migrate import migrate
+from fiel.infra.models import quiet_threads
+
+quiet_threads()  # before any model: threads that spin take the cores from the tests beside them
 
 ROOM = 4 * 2**30
 """Bytes that must be free in memory for the databases of a session to lie there."""

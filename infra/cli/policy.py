@@ -147,20 +147,19 @@ def _checking(settings: Settings, stage: Stage, name: str, question: str) -> Cal
 
         return through
 
+    from fiel.infra import models
     from fiel.infra.desk.operations import check as checked
     from fiel.policies.bundle import load_bundles
     from fiel.policies.evaluate import GuardrailsPolicies
 
+    models.quiet_threads()
     policies = GuardrailsPolicies(load_bundles(settings.policies or None))
     policies.bundle(name)
 
     made: list[Guard] = []
 
     async def guard() -> "Guard":
-        from fiel.infra import models
-
         if not made:
-            models.quiet_threads()
             made.append(models.guard(settings, await asyncio.to_thread(models.embedder, settings)))
         return made[0]
 

@@ -78,6 +78,7 @@ def test(
 
     A line of the file is {"text": …, "label": 0 or 1}, with "stage", "check" and "facts" where it needs them.
     """
+    from fiel.infra import models
     from fiel.infra.evaluation.trial import as_plain, read_rows, tried
     from fiel.policies.bundle import prove
     from fiel.policies.entries import ACTIONS
@@ -87,6 +88,7 @@ def test(
     if file is None and (min_recall is not None or max_fpr is not None):
         raise UsageError("--min-recall and --max-fpr need --file", where="fiel policy test")
     [bundle] = _named(settings, name)
+    models.quiet_threads()
     prove(bundle)
     value: dict[str, Any] = {"bundle": bundle.name, "version": bundle.version, "examples": len(bundle.examples)}
     if file is None:

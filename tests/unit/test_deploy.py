@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -108,11 +107,17 @@ def test_the_compose_file_passes_the_schema_of_compose(tmp_path: Path) -> None:
     assert failed == {name for name, (_, passes) in COMPOSED.items() if not passes}, told.stdout
 
 
+@pytest.fixture(scope="module")
+def kubernetes() -> Any:
+    """The validator, which takes a second to import."""
+    return import_module("kubernetes_validate")
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
-def test_the_manifests_pass_the_schemas_of_kubernetes(path: Path, version: str) -> None:
+def test_the_manifests_pass_the_schemas_of_kubernetes(kubernetes: Any, path: Path, version: str) -> None:
     for one in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-        kubernetes_validate.validate(one, version, strict=True)
+        kubernetes.validate(one, version, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +130,12 @@ def test_the_manifests_pass_the_schemas_of_kubernetes(path: Path, version: str) 
     ],
     ids=["unknown key", "wrong type", "no list", "unknown kind"],
 )
-def test_a_manifest_that_is_wrong_does_not_pass(file: str, change: Change) -> None:
+def test_a_manifest_that_is_wrong_does_not_pass(kubernetes: Any, file: str, change: Change) -> None:
     text = change((DEPLOY / "kubernetes" / file).read_text(encoding="utf-8"))
-    errors = (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError)
+    errors = (kubernetes.ValidationError, kubernetes.SchemaNotFoundError)
     with pytest.raises(errors):
         for one in yaml.safe_load_all(text):
-            kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+            kubernetes.validate(one, VERSIONS[-1], strict=True)
 
 
 @pytest.mark.parametrize("name", ["secrets.sh", "postgres-init.sh"])
