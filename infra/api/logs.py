@@ -4,6 +4,7 @@ Messages of loggers that fiel does not know, and the texts of all exceptions, ma
 out; an exception is told by its class and the places it went through.
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -75,3 +76,9 @@ def configure(level: int = logging.INFO) -> None:
         logger.handlers[:] = []
         logger.propagate = name != "uvicorn.access"
         logger.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(is_no_farewell)
+
+
+def is_no_farewell(record: logging.LogRecord) -> bool:
+    """Whoever still listens when the service stops is cut off: one line says how many, and none each."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

@@ -19,6 +19,8 @@ from fiel.infra.settings import Settings
 from fiel.tools.errors import SettingsError, Unavailable
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import uvicorn
     from fastapi import FastAPI
 
@@ -81,10 +83,13 @@ def address(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server_of(app: "FastAPI", started: asyncio.Event, max_message: int) -> "uvicorn.Server":
+def server_of(
+    app: "FastAPI", started: asyncio.Event, max_message: int, drain: Callable[[float], Awaitable[None]]
+) -> "uvicorn.Server":
     """The server of an application: `await server.serve([socket])` runs it, and sets `started` when it answers.
 
-    `max_message`: bytes of a WebSocket's message.
+    `max_message`: bytes of a WebSocket's message. `drain(seconds)`: ends within them what is at work; called when the
+    server is told to stop, so that runs and the requests that wait for them have the same time.
     """
     import uvicorn
 
@@ -102,9 +107,22 @@ def server_of(app: "FastAPI", started: asyncio.Event, max_message: int) -> "uvic
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
+        def handle_exit(self, sig: int, frame: "FrameType | None") -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             started.set()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            draining = asyncio.ensure_future(drain(DRAIN))
+            await super().shutdown(sockets)
+            if self.force_exit:
+                draining.cancel()
+                await drain(0.0)
+                await self.lifespan.shutdown()
+            await asyncio.gather(draining, return_exceptions=True)
 
     config = uvicorn.Config(
         app,
@@ -136,7 +154,7 @@ async def serve_until_stopped(
     with on_hangup() as hangups:
         async with open_service(settings, graphs) as service, _desk(settings, service) as sockets:
             started, app = asyncio.Event(), create(settings, lambda: contextlib.nullcontext(service))
-            server = server_of(app, started, settings.max_body_mb * 2**20)
+            server = server_of(app, started, settings.max_body_mb * 2**20, service.engine.drain)
             serving = asyncio.create_task(server.serve([bound, *sockets]))
             try:
                 await started.wait()

@@ -1,13 +1,14 @@
 """Logs: whatever a line is given to say of a run is told."""
 
 import ast
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import fiel.infra
-from fiel.infra.api.logs import EXTRA, JsonFormatter
+from fiel.infra.api.logs import EXTRA, JsonFormatter, is_no_farewell
 
 
 def _given() -> Iterator[tuple[str, str]]:
@@ -30,3 +31,9 @@ def test_a_line_tells_the_run() -> None:
     record = logging.makeLogRecord({"name": "fiel.runs", "msg": "a run crashed", "run_id": "r-1", "text": "secret"})
     line = json.loads(JsonFormatter().format(record))
     assert (line["run_id"], "text" in line) == ("r-1", False)
+
+
+def test_who_is_cut_off_when_the_service_stops_gets_no_line_each() -> None:
+    told = [asyncio.CancelledError(), ValueError()]
+    records = [logging.makeLogRecord({"exc_info": (type(error), error, None)}) for error in told]
+    assert [is_no_farewell(record) for record in records] == [False, True]
