@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fiel.tools.chat import AtOnce, ChatRequest, Completion, DraftSentence, Quote, Usage
+from fiel.tools.chat.tasks import sets_task
 from fiel.tools.rerank.choosing import Weighed, chosen, weigh
 from fiel.tools.rerank.cross_encoder import PairScorer
 from fiel.tools.rerank.grading import read
@@ -32,7 +33,7 @@ class Extract(AtOnce):
     @property
     def version(self) -> str:
         scorer = self._scorer.version if self._scorer else "none"
-        return f"extract:4:{scorer}:{self._calibrated.digest[:12]}"
+        return f"extract:5:{scorer}:{self._calibrated.digest[:12]}"
 
     @property
     def writes(self) -> bool:
@@ -49,7 +50,13 @@ class Extract(AtOnce):
             calibrated=self._calibrated,
         )
         least = self._calibrated.threshold("second", request.language)
-        weighed = [one for one in weighed if not _asks(one) and not _orders(one, request.passages)]
+        weighed = [
+            one
+            for one in weighed
+            if not _asks(one)
+            and not sets_task(one.candidate.text, request.question)
+            and not _orders(one, request.passages)
+        ]
         picked = chosen(weighed, least=least, most=self._most, code=wants_code(request.question))
         sentences = tuple(map(_sentence, picked))
         return Completion(
