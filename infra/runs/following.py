@@ -25,31 +25,31 @@ class Step:
 
     run_id: UUID
     seq: int
-    """Number within the thread: it counts on over its runs."""
+    """Number within the thread: it counts on over its runs, also over those that were removed since."""
     event: Event | None
     """None: the run has ended."""
 
 
-async def follow(
-    engine: "Engine", principal: Principal, thread_id: UUID, since: int | None
-) -> AsyncIterator[Step | None]:
-    """Steps after number `since` (None: from now on); None from time to time where nothing comes.
+async def latest(engine: "Engine", principal: Principal, thread_id: UUID) -> int:
+    """Number of the last step so far: whoever follows from there hears all that comes now."""
+    return max((_told(row) for row in await _begun(engine, principal, thread_id)), default=0)
+
+
+async def follow(engine: "Engine", principal: Principal, thread_id: UUID, since: int) -> AsyncIterator[Step | None]:
+    """Steps after number `since`; None from time to time where nothing comes.
 
     A thread that is not there has no runs yet.
     """
-    before, seen = 0, set[UUID]()
+    seen = set[UUID]()
     async with engine.bell.watching(thread_id) as watch:
         while True:
             fresh = [row for row in await _begun(engine, principal, thread_id) if row["run_id"] not in seen]
-            if since is None:
-                since = sum(row["last"] for row in fresh)
             for row in fresh:
                 seen.add(row["run_id"])
-                if row["status"] not in UNFINISHED and before + row["last"] <= since:
-                    before += row["last"]
+                if row["status"] not in UNFINISHED and _told(row) <= since:
                     continue
-                after = max(0, since - before)
-                last = after
+                before = row["before"]
+                last = after = max(0, since - before)
                 async with aclosing(cast("Any", engine.watched(principal, row["run_id"], after))) as events:
                     async for event in events:
                         if event is None:
@@ -57,11 +57,15 @@ async def follow(
                             continue
                         last = event.seq
                         yield Step(row["run_id"], before + last, event)
-                before += last
-                yield Step(row["run_id"], before, None)
+                yield Step(row["run_id"], before + last + 1, None)
             if not fresh:
                 await watch.wait(IDLE)
                 yield None
+
+
+def _told(row: Row) -> int:
+    """Number of the last that a run has told by now; its end is one more."""
+    return int(row["before"] + row["last"] + (row["status"] not in UNFINISHED))
 
 
 async def _begun(engine: "Engine", principal: Principal, thread_id: UUID) -> list[Row]:

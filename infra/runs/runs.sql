@@ -4,14 +4,14 @@ WITH thread AS (
     UPDATE fiel.threads
        SET status = 'busy', metadata = metadata || %(mark)s, updated_at = clock_timestamp(), expires_at = NULL
      WHERE tenant = %(tenant)s AND owner = %(owner)s AND thread_id = %(thread_id)s AND status <> 'busy'
-    RETURNING tenant, owner, thread_id
+    RETURNING tenant, owner, thread_id, told
 ), run AS (
     INSERT INTO fiel.thread_runs (
         run_id, tenant, owner, thread_id, assistant_id, graph_id, status, kwargs, metadata, multitask_strategy,
-        temporary, attempt
+        temporary, attempt, told_before
     )
     SELECT %(run_id)s, tenant, owner, thread_id, %(assistant_id)s, %(graph_id)s, 'running', %(kwargs)s, %(metadata)s,
-           %(multitask_strategy)s, %(temporary)s, 1
+           %(multitask_strategy)s, %(temporary)s, 1, told
       FROM thread
     RETURNING created_at, updated_at
 ), claim AS (
@@ -29,14 +29,14 @@ WITH thread AS (
             SET status = 'busy', metadata = t.metadata || excluded.metadata, updated_at = clock_timestamp(),
                 expires_at = NULL
           WHERE t.status <> 'busy'
-    RETURNING tenant, owner, thread_id
+    RETURNING tenant, owner, thread_id, told
 ), run AS (
     INSERT INTO fiel.thread_runs (
         run_id, tenant, owner, thread_id, assistant_id, graph_id, status, kwargs, metadata, multitask_strategy,
-        temporary, attempt
+        temporary, attempt, told_before
     )
     SELECT %(run_id)s, tenant, owner, thread_id, %(assistant_id)s, %(graph_id)s, 'running', %(kwargs)s, %(metadata)s,
-           %(multitask_strategy)s, %(temporary)s, 1
+           %(multitask_strategy)s, %(temporary)s, 1, told
       FROM thread
     RETURNING created_at, updated_at
 ), claim AS (
@@ -96,9 +96,13 @@ WITH next AS (
      LIMIT 1
 ), run AS (
     UPDATE fiel.thread_runs r
-       SET status = 'running', attempt = attempt + 1, updated_at = clock_timestamp()
-      FROM next
+       SET status = 'running',
+           attempt = attempt + 1,
+           told_before = CASE WHEN attempt = 0 THEN t.told ELSE told_before END,
+           updated_at = clock_timestamp()
+      FROM next, fiel.threads t
      WHERE r.run_id = next.run_id AND r.tenant = %(tenant)s AND r.owner = %(owner)s
+       AND t.tenant = %(tenant)s AND t.owner = %(owner)s AND t.thread_id = %(thread_id)s
     RETURNING r.*
 ), claim AS (
     INSERT INTO fiel.run_claims (run_id, tenant, owner, thread_id, worker, said)
@@ -128,6 +132,7 @@ WITH claim AS (
            values = coalesce(%(values)s, t.values),
            interrupts = CASE WHEN %(values)s::bytea IS NULL THEN t.interrupts ELSE %(interrupts)s END,
            error = %(error)s,
+           told = t.told + 1 + coalesce((SELECT max(seq) FROM fiel.run_events WHERE run_id = %(run_id)s), 0),
            updated_at = clock_timestamp(),
            state_updated_at = clock_timestamp(),
            expires_at = clock_timestamp() + coalesce(%(linger)s, ttl_minutes * 60) * interval '1 second',
@@ -166,12 +171,35 @@ UPDATE fiel.thread_runs r
 RETURNING r.attempt, r.temporary
 
 -- name: withdraw
--- A run that has not begun never will. The caller holds the thread's row.
+-- A run that has not begun, or was given back, never will. The caller holds the thread's row.
+WITH told AS (
+    SELECT r.thread_id, count(*) + count(DISTINCT r.run_id) AS events
+      FROM fiel.thread_runs r JOIN fiel.run_events e USING (run_id)
+     WHERE r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.run_id = ANY (%(run_ids)s) AND r.status = 'pending'
+     GROUP BY r.thread_id
+), thread AS (
+    UPDATE fiel.threads t
+       SET told = t.told + told.events
+      FROM told
+     WHERE t.tenant = %(tenant)s AND t.owner = %(owner)s AND t.thread_id = told.thread_id
+)
 UPDATE fiel.thread_runs
    SET status = 'interrupted', updated_at = clock_timestamp()
  WHERE tenant = %(tenant)s AND owner = %(owner)s AND run_id = ANY (%(run_ids)s) AND status = 'pending'
 
 -- name: remove
+-- What a run has told that did not end is counted now, once it is gone; of others it is counted already.
+WITH told AS (
+    SELECT count(*) + count(DISTINCT r.run_id) AS events
+      FROM fiel.thread_runs r JOIN fiel.run_events e USING (run_id)
+     WHERE r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.thread_id = %(thread_id)s
+       AND r.run_id = ANY (%(run_ids)s) AND r.status = 'pending' AND r.status = ANY (%(statuses)s)
+), thread AS (
+    UPDATE fiel.threads t
+       SET told = t.told + told.events
+      FROM told
+     WHERE t.tenant = %(tenant)s AND t.owner = %(owner)s AND t.thread_id = %(thread_id)s AND told.events > 0
+)
 DELETE FROM fiel.thread_runs
  WHERE tenant = %(tenant)s AND owner = %(owner)s AND thread_id = %(thread_id)s AND run_id = ANY (%(run_ids)s)
    AND status = ANY (%(statuses)s)
@@ -244,8 +272,8 @@ SELECT t.status, t.values, t.interrupts, r.status AS run_status, r.error
  WHERE r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.run_id = %(run_id)s
 
 -- name: begun
--- A thread's runs that have begun, in order, and how much each has said so far.
-SELECT r.run_id, r.status,
+-- A thread's runs that have begun, in order, where the events of each begin, and how many it has so far.
+SELECT r.run_id, r.status, r.told_before AS before,
        coalesce((
            SELECT max(e.seq)
              FROM fiel.run_events e
@@ -253,4 +281,4 @@ SELECT r.run_id, r.status,
        ), 0) AS last
   FROM fiel.thread_runs r
  WHERE r.tenant = %(tenant)s AND r.owner = %(owner)s AND r.thread_id = %(thread_id)s AND r.status <> 'pending'
- ORDER BY r.created_at, r.run_id
+ ORDER BY r.told_before, r.created_at, r.run_id

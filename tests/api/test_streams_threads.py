@@ -31,35 +31,54 @@ async def test_a_thread_is_followed_over_several_runs(client: MakeClient, server
     thread = (await ann.threads.create())["thread_id"]
     await ann.runs.join(thread, (await ann.runs.create(thread, "chain", input={}))["run_id"])
 
-    async def listen(since: str | None, ends: int) -> list[Any]:
-        parts = []
-        async for part in await listening(ann, thread, since):
-            parts.append(part)
-            ends -= part.event == "metadata" and "status" in part.data
-            if not ends:
-                return parts
-        return parts
+    fresh = asyncio.create_task(told(ann, thread, None, 1))
 
-    fresh = asyncio.create_task(listen(None, 1))
-
-    async def listens() -> bool:
+    async def listens() -> bool:  # what has happened before is left out by then
         return bool(server.service.engine.bell._watches.get(UUID(thread)))
 
     await until(listens)
-    await asyncio.sleep(0.3)  # in which it reads what there is
     second = await ann.runs.create(thread, "chain", input={})
     heard = await asyncio.wait_for(fresh, 20)
     assert heard[0].data["run_id"] == second["run_id"] == heard[-1].data["run_id"]
-    whole = await asyncio.wait_for(listen("-", 2), 20)
-    numbers = [int(part.id or 0) for part in whole if "status" not in part.data]
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert [part.data for part in whole[-len(heard) :]] == [part.data for part in heard]
-    rest = await asyncio.wait_for(listen(whole[1].id, 2), 20)
-    assert [part.data for part in rest] == [part.data for part in whole[2:]]
+    whole = await asyncio.wait_for(told(ann, thread, "-", 2), 20)
+    assert [int(part.id or 0) for part in whole] == list(range(1, len(whole) + 1))
+    assert whole[-len(heard) :] == heard
+    assert await asyncio.wait_for(told(ann, thread, whole[1].id, 2), 20) == whole[2:]
+    assert await asyncio.wait_for(told(ann, thread, whole[-2].id, 1), 20) == whole[-1:], "the end is not lost either"
 
 
-async def listening(client: Any, thread: str, since: str | None) -> Any:
-    return await client.threads.join_stream(thread, last_event_id=since)
+async def test_whoever_joins_again_after_a_run_is_gone_misses_nothing(client: MakeClient) -> None:
+    ann = await client()
+    thread = (await ann.threads.create())["thread_id"]
+    first: Any = await ann.runs.create(thread, "chain", input={})
+    await ann.runs.join(thread, first["run_id"])
+    live = asyncio.create_task(told(ann, thread, "-", 3))
+    gone: Any = await ann.runs.create(thread, "slow", input={"seconds": 60, "ticks": 600}, stream_mode="custom")
+
+    async def at_work() -> bool:
+        return bool((await ann.threads.get_state(thread))["next"] == ["work"])
+
+    await until(at_work)
+    await ann.runs.cancel(thread, gone["run_id"], wait=True, action="rollback")
+    third: Any = await ann.runs.create(thread, "chain", input={}, stream_mode="updates")
+    await ann.runs.join(thread, third["run_id"])
+    await ann.runs.delete(thread, first["run_id"])
+    whole = await asyncio.wait_for(live, 20)
+    begins = next(place for place, part in enumerate(whole) if part.data.get("run_id") == third["run_id"])
+    assert [int(part.id or 0) for part in whole] == list(range(1, len(whole) + 1))
+    for seen in (whole[begins - 1], whole[begins - 2]):
+        assert await asyncio.wait_for(told(ann, thread, seen.id, 1), 20) == whole[begins:]
+
+
+async def told(client: Any, thread: str, since: str | None, ends: int) -> list[Any]:
+    """What a thread tells after an event, until so many runs have ended."""
+    parts = []
+    async for part in await client.threads.join_stream(thread, last_event_id=since):
+        parts.append(part)
+        ends -= part.event == "metadata" and "status" in part.data
+        if not ends:
+            break
+    return parts
 
 
 async def headers_of(server: Server) -> dict[str, str]:

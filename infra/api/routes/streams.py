@@ -23,7 +23,7 @@ from fiel.infra.api.wire.body import JsonRoute
 from fiel.infra.api.wire.commands import Command, Failure, Subscription, Success, failure, success
 from fiel.infra.runs.errors import BadRequest
 from fiel.infra.runs.events import Event
-from fiel.infra.runs.following import Step, follow
+from fiel.infra.runs.following import Step, follow, latest
 from fiel.infra.runs.names import new_id
 from fiel.infra.runs.protocol import finished, method_of
 from fiel.tools.errors import FielError
@@ -48,7 +48,10 @@ async def join(
     """See the events of a thread's runs as they come. The client closes."""
     await threads_of(service).get(caller.principal, thread_id)
     modes = _modes([*(stream_mode or ()), *(stream_modes or ())])
-    since = None if not last_event_id else 0 if last_event_id == "-" else seen(last_event_id)
+    if last_event_id:
+        since = 0 if last_event_id == "-" else seen(last_event_id)
+    else:  # before the answer begins: who has its head misses nothing from then on
+        since = await latest(service.engine, caller.principal, thread_id)
     steps = follow(service.engine, caller.principal, thread_id, since)
     pieces = _sent(steps, lambda step: _classic(step, modes), Watchful(valid_of(service, caller)))
     return Held(pieces, stay, media_type="text/event-stream")

@@ -74,6 +74,17 @@ async def working(client: LangGraphClient, thread_id: str, seconds: float = 30.0
     return str(made["run_id"])
 
 
+async def heeded(client: LangGraphClient, thread_id: str, heard: Callable[[], bool]) -> None:
+    """Until a listener of the thread is there: nothing else tells of it than that it hears of a run."""
+
+    async def there() -> bool:
+        run = await client.runs.create(thread_id, "chain", input={}, stream_mode="values")
+        await ended(client, thread_id, run["run_id"], "success")
+        return heard()
+
+    await until(there, "a listener heard of a run")
+
+
 async def ended(client: LangGraphClient, thread_id: str, run_id: str, *statuses: str, seconds: float = 30.0) -> Any:
     """The run, once it has one of these statuses."""
 

@@ -137,8 +137,6 @@ async def _later(client: LangGraphClient) -> None:
     mine, began = await thread(client), time.monotonic()
     run = await client.runs.create(mine, "chain", input={}, after_seconds=2)
     assert run["status"] == "pending"
-    await asyncio.sleep(0.7)
-    assert (await client.runs.get(mine, run["run_id"]))["status"] == "pending"
     await ended(client, mine, run["run_id"], "success")
     assert time.monotonic() - began >= 1.9
 

@@ -1,12 +1,11 @@
 """Checks of the store."""
 
-import asyncio
 from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
 
 from tests.api.conformance.check import check
-from tests.api.conformance.talk import fresh, refused
+from tests.api.conformance.talk import fresh, refused, until
 
 
 @check("store: put and get", "store.put_item, get_item: schema.Item")
@@ -89,9 +88,12 @@ async def _ttl(client: LangGraphClient) -> None:
     place = ["conformance", fresh()]
     await client.store.put_item(place, "long", {"a": 1}, ttl=60)
     await client.http.put("/store/items", json={"namespace": place, "key": "short", "value": {"a": 1}, "ttl": 0.02})
-    await asyncio.sleep(2.5)
+
+    async def gone() -> bool:
+        return await client.store.get_item(place, "short", refresh_ttl=False) is None
+
+    await until(gone, "the item went with its time", 10)
     assert await client.store.get_item(place, "long", refresh_ttl=False) is not None
-    assert await client.store.get_item(place, "short", refresh_ttl=False) is None
 
 
 @check("store: a label with a period", "store.put_item(namespace): labels cannot contain periods")

@@ -8,7 +8,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from tests.api.conformance.check import check
 from tests.api.conformance.graphs import WORDS
-from tests.api.conformance.talk import data, ended, events, heard, thread, until, working
+from tests.api.conformance.talk import data, ended, events, heard, heeded, thread, until, working
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 
@@ -239,7 +239,7 @@ async def _thread(client: LangGraphClient) -> None:
             parts.append(part)
 
     listening = asyncio.create_task(listen())
-    await asyncio.sleep(1.0)
+    await heeded(client, mine, lambda: listening.done() or bool(parts))
     asked: Any = {"seconds": 1, "ticks": 3}
     run = await client.runs.create(mine, "pace", input=asked, stream_mode="custom")
     await ended(client, mine, run["run_id"], "success")
@@ -262,7 +262,7 @@ async def _lifecycle(client: LangGraphClient) -> None:
             parts.append(part)
 
     listening = asyncio.create_task(listen())
-    await asyncio.sleep(1.0)
+    await heeded(client, mine, lambda: listening.done() or bool(parts))
     run = await client.runs.create(mine, "pace", input={"seconds": 1}, stream_mode="custom")
     await ended(client, mine, run["run_id"], "success")
 
