@@ -5,10 +5,9 @@ Heavy libraries load in the background while PostgreSQL starts; the first questi
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fiel.graphs.answer.graph import Graph, build, withheld
@@ -16,10 +15,7 @@ from fiel.graphs.answer.prompt_files import installed
 from fiel.graphs.services import Services
 from fiel.infra import answering, models
 from fiel.infra.callers import ConfigCallers
-from fiel.infra.corpus.ingest import ingest
-from fiel.infra.corpus.prepare import Limits
-from fiel.infra.corpus.report import OnProgress, Report
-from fiel.infra.corpus.store import Marks
+from fiel.infra.corpus.opened import Corpus, corpus_over
 from fiel.infra.database.connect import Database
 from fiel.infra.database.open import open_database
 from fiel.infra.ledger import effects, keys
@@ -29,7 +25,6 @@ from fiel.infra.ledger.recorders import recording
 from fiel.infra.ledger.sealing import ChainedStore
 from fiel.infra.ledger.subjects import SubjectKeys
 from fiel.infra.ledger.vault import LedgerVault
-from fiel.infra.lineage.catalogue import IngestTold
 from fiel.infra.reload import Reloader, noting, started
 from fiel.infra.replay.kept import bundle_texts, prompt_texts
 from fiel.infra.runs.reviews import KeptReviews
@@ -40,12 +35,10 @@ from fiel.infra.telemetry.shipper import Shipper
 from fiel.policies.bundle import load_bundles
 from fiel.policies.evaluate import GuardrailsPolicies
 from fiel.tools import e5
-from fiel.tools.embed import Embedder
 from fiel.tools.errors import SettingsError
 from fiel.tools.language import LanguageDetector
-from fiel.tools.principal import Principal, local_administrator
-from fiel.tools.search import Passage, SearchRequest
-from fiel.tools.search.postgres import PostgresSearch
+from fiel.tools.principal import local_administrator
+from fiel.tools.rerank.cross_encoder import PairScorer
 
 
 def callers(settings: Settings) -> ConfigCallers:
@@ -82,55 +75,9 @@ async def _kept(database: Database, policies: GuardrailsPolicies) -> None:
     await started(database, texts)
 
 
-def limits(settings: Settings) -> Limits:
-    """Bounds of what is ingested."""
-    return Limits(max_file=settings.max_file_mb * 2**20, max_text=settings.max_text_mb * 2**20)
-
-
 def ledger_connections(database: Database) -> Database:
     """Connections for the ledger alone: however many searches wait for theirs, an answer is recorded at once."""
     return Database(database.url, size=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Documents: what goes in, what is found."""
-
-    settings: Settings
-    database: Database
-    embed: Embedder
-    language: Callable[[str], str]
-    index: PostgresSearch
-
-    async def ingest(
-        self,
-        paths: Sequence[str | Path],
-        *,
-        collection: str,
-        principal: Principal,
-        allow: Sequence[str] = (),
-        marks: Marks | None = None,
-        progress: OnProgress | None = None,
-    ) -> Report:
-        """Sync files or folders into a collection, see `fiel.infra.corpus.ingest`."""
-        return await ingest(
-            self.database,
-            self.embed,
-            paths,
-            collection=collection,
-            principal=principal,
-            allow=allow,
-            marks=marks,
-            progress=progress,
-            limits=limits(self.settings),
-            telling=IngestTold(self.database).telling if self.settings.openlineage_url else None,
-        )
-
-    async def search(self, principal: Principal, collection: str, text: str, k: int) -> list[Passage]:
-        """The k best passages that the caller may read."""
-        request = SearchRequest(collection, text, await self.embed.query(text), self.language(text), k)
-        await self.index.collection(principal, collection)
-        return (await self.index.search(principal, [request]))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +155,6 @@ class _Threads:
 
 
 @asynccontextmanager
-async def open_corpus(settings: Settings) -> AsyncIterator[Corpus]:
-    """What `ingest` and `search` need."""
-    models.quiet_threads()
-    async with open_database(settings) as database:
-        yield _corpus(settings, database, await asyncio.to_thread(models.embedder, settings), LanguageDetector())
-
-
-def _corpus(settings: Settings, database: Database, embed: Embedder, language: LanguageDetector) -> Corpus:
-    index = PostgresSearch(database.read, model=embed.version, dimensions=embed.dimensions)
-    return Corpus(settings, database, embed, language, index)
-
-
-@asynccontextmanager
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Everything that answers a question, over the database of the settings.
 
@@ -242,47 +176,63 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         # A thread that imports cannot be stopped: the process waits for it.
         stack.push_async_callback(asyncio.wait, [loading])
         database = await stack.enter_async_context(open_database(settings))
-        corpus = _corpus(settings, database, await embedding, language)
-        ledger = await stack.enter_async_context(ledger_connections(database))
-        kind = ChainedStore if settings.chain == "release" else PostgresStore
-        store = kind(ledger.system, ledger.aside)
-        await _key_is_there(settings, store)
-        await _kept(database, policies)
-        keys = SubjectKeys(ledger.system, cipher(settings))
-        recorder = recording(store, cipher(settings), allowed, policies, keys=keys, withheld=withheld(policies))
-        stack.push_async_callback(recorder.close)
-        embedded_by = corpus.embed.version
-        chats, judge = models.chats(settings, pairs, embedded_by), models.judge(settings, pairs, embedded_by)
-        guard, second = models.guard(settings, corpus.embed), models.second(settings)
-        stack.push_async_callback(models.close, *chats.values(), judge, guard, second, corpus.embed)
-        services = Services(
-            callers=allowed,
-            chats={name: effects.RecordedChat(chat) for name, chat in chats.items()},
-            embed=effects.RecordedEmbedder(corpus.embed),
-            guard=effects.RecordedGuard(guard),
-            judge=effects.RecordedJudge(judge),
-            prices=models.prices(settings),
-            second=effects.RecordedSecond(second),
-            language=language,
-            policies=effects.RecordedPolicies(policies),
-            recorder=recorder,
-            rerank=effects.RecordedReranker(models.reranker(pairs, embedded_by)),
-            search=effects.RecordedSearch(corpus.index),
-            vault=LedgerVault(recorder),
-            reviews=effects.RecordedReviews(KeptReviews(database, Sealer(cipher(settings)), settings.review_hours)),
-            timeout=settings.timeout,
-        )
+        corpus = corpus_over(settings, database, await embedding, language)
+        recorder = await _recorder(settings, database, policies, allowed, stack)
+        services = _services(corpus, policies, recorder, pairs, stack)
         threads = _Threads(settings, services, database, owner_url(settings))
         stack.push_async_callback(threads.close)
-        reloader = (
-            Reloader(settings.policies, policies, noting(database, settings.policies)) if settings.policies else None
-        )
+        noted = noting(database, settings.policies)
+        reloader = Reloader(settings.policies, policies, noted) if settings.policies else None
         house = House(settings, corpus, services, recorder, policies, reloader, build(services), threads, loading)
         if settings.mlflow_url:
             await stack.enter_async_context(_shipping(house.shipper(settings.mlflow_url)))
         if reloader is not None:
             await stack.enter_async_context(_watching(reloader))
         yield house
+
+
+async def _recorder(
+    settings: Settings, database: Database, policies: GuardrailsPolicies, allowed: ConfigCallers, stack: AsyncExitStack
+) -> LedgerRecorder:
+    """What records every run, over connections that `stack` closes. Raises KeyUnavailable."""
+    ledger = await stack.enter_async_context(ledger_connections(database))
+    kind = ChainedStore if settings.chain == "release" else PostgresStore
+    store = kind(ledger.system, ledger.aside)
+    await _key_is_there(settings, store)
+    await _kept(database, policies)
+    keys = SubjectKeys(ledger.system, cipher(settings))
+    recorder = recording(store, cipher(settings), allowed, policies, keys=keys, withheld=withheld(policies))
+    stack.push_async_callback(recorder.close)
+    return recorder
+
+
+def _services(
+    corpus: Corpus, policies: GuardrailsPolicies, recorder: LedgerRecorder, pairs: PairScorer, stack: AsyncExitStack
+) -> Services:
+    """The ports of the graph, each recorded; `stack` closes their models."""
+    settings = corpus.settings
+    embedded_by = corpus.embed.version
+    chats, judge = models.chats(settings, pairs, embedded_by), models.judge(settings, pairs, embedded_by)
+    guard, second = models.guard(settings, corpus.embed), models.second(settings)
+    stack.push_async_callback(models.close, *chats.values(), judge, guard, second, corpus.embed)
+    reviews = KeptReviews(corpus.database, Sealer(cipher(settings)), settings.review_hours)
+    return Services(
+        callers=callers(settings),
+        chats={name: effects.RecordedChat(chat) for name, chat in chats.items()},
+        embed=effects.RecordedEmbedder(corpus.embed),
+        guard=effects.RecordedGuard(guard),
+        judge=effects.RecordedJudge(judge),
+        prices=models.prices(settings),
+        second=effects.RecordedSecond(second),
+        language=corpus.language,
+        policies=effects.RecordedPolicies(policies),
+        recorder=recorder,
+        rerank=effects.RecordedReranker(models.reranker(pairs, embedded_by)),
+        search=effects.RecordedSearch(corpus.index),
+        vault=LedgerVault(recorder),
+        reviews=effects.RecordedReviews(reviews),
+        timeout=settings.timeout,
+    )
 
 
 def owner_url(settings: Settings) -> str:

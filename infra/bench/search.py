@@ -50,7 +50,8 @@ K = 10
 
 _SIZES = """
 SELECT what, pg_size_pretty(pg_relation_size(index::regclass)) FROM (VALUES
-    ('vector index', 'fiel.chunks_hnsw_384'), ('vectors by shelf', 'fiel.vectors_pkey'), ('words', 'fiel.postings_pkey')
+    ('vector index', 'fiel.chunks_hnsw_384'), ('vectors by shelf', 'fiel.vectors_pkey'),
+    ('words', 'fiel.postings_pkey'), ('words by chunk', 'fiel.words')
 ) AS named (what, index)
 UNION ALL SELECT 'memory of an index build, at most', current_setting('maintenance_work_mem')
 """

@@ -45,8 +45,8 @@ async def ingest(
     again. Exits with 1 where some documents were refused, with 2 where all were.
     """
     from fiel.infra.cli.progress import progress_bar
-    from fiel.infra.compose import open_corpus
     from fiel.infra.corpus.names import checked_licence
+    from fiel.infra.corpus.opened import open_corpus
     from fiel.infra.corpus.store import Marks
 
     marks = Marks(checked_licence(licence), trust)
@@ -138,7 +138,7 @@ async def _searching(
         yield through
         return
 
-    from fiel.infra.compose import open_corpus
+    from fiel.infra.corpus.opened import open_corpus
     from fiel.infra.desk.operations import search as searched
     from fiel.infra.people.people import People
 

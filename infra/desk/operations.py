@@ -11,7 +11,8 @@ from fiel.tools.principal import Principal, Role
 
 if TYPE_CHECKING:
     from fiel.graphs.answer.options import Options
-    from fiel.infra.compose import Corpus, House
+    from fiel.infra.compose import House
+    from fiel.infra.corpus.opened import Corpus
     from fiel.infra.database.connect import Database
     from fiel.infra.ledger.store import Store
     from fiel.policies.bundle import PolicyBundle

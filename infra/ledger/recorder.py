@@ -167,7 +167,9 @@ class LedgerRecorder:
         above = get_current_span().get_span_context()
         parent = above.span_id if above.trace_id == run.trace else run.root
         span = HopSpan(hop.name, run.trace, parent, run.span_ended, start=start)
-        return run.begin(hop, state, run.digests(state), where=where_of(runtime, config), span=span)
+        step = run.begin(hop, state, run.digests(state), where=where_of(runtime, config), span=span)
+        step.shown = run.canonical(hop.shown_in)
+        return step
 
     async def _ended(self, step: Step, result: Any, config: RunnableConfig) -> Any:
         run, hop = step.run, step.hop

@@ -1,7 +1,7 @@
 """A run while it is in the process: its chain so far, what is not committed yet, and the hop that is running."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -40,6 +40,8 @@ class Step:
     span: HopSpan
     effects: list[Facts] = field(default_factory=list)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    shown: Mapping[str, bytes] = field(default_factory=dict)
+    """Canonical JSON of what its span shows as inputs."""
 
     def effect(self, kind: str, request: bytes, response: bytes, facts: Facts | None = None) -> None:
         """Record that `request` was answered with `response`; both are kept by digest. `facts` stand in clear."""
@@ -226,6 +228,10 @@ class Run:
         except TypeError as error:
             raise NotRecordable(f"the value cannot be written as canonical JSON: {error}", where=channel) from error
         return out
+
+    def canonical(self, channels: Iterable[str]) -> dict[str, bytes]:
+        """The canonical JSON that `digests` has made last of these channels, as far as it has."""
+        return {channel: self._cache[channel][0] for channel in channels if channel in self._cache}
 
     def begin(
         self, hop: Hop, state: Mapping[str, Any], reads: dict[str, str], *, where: "Where", span: HopSpan

@@ -5,13 +5,14 @@ A text that cannot be redacted is not shown. Drafts never come here: they are no
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
 
 from fiel.infra.ledger.run import Run, Step
 from fiel.infra.telemetry.span import HopSpan
+from fiel.tools.record import Hop
 
 _LOG = logging.getLogger("fiel.telemetry")
 HIDDEN = "[withheld]"
@@ -54,20 +55,24 @@ class Shown:
             return {"type": value.type, "content": self.value(value.content)}
         return self.text(str(value)) if isinstance(value, str | int | float) else HIDDEN
 
-    def _json(self, facts: Mapping[str, Any], channels: tuple[str, ...]) -> str:
-        return _dumps({channel: self.value(facts[channel]) for channel in channels if channel in facts})
+    def _json(self, facts: Mapping[str, Any]) -> str:
+        return _dumps({name: self.value(value) for name, value in facts.items()})
 
-    def _outputs(self, step: Step, update: Mapping[str, Any]) -> str:
-        if step.hop.kind in ("RETRIEVER", "RERANKER") and "passages" in step.hop.shown_out:
+    def _texts(self, hop: Hop, given: Mapping[str, bytes], written: Mapping[str, bytes] | None) -> Mapping[str, str]:
+        """What a hop was given and wrote, from its canonical form: it is redacted when the span is written, in another
+        thread, and a graph may have changed the values themselves by then."""
+        texts = {}
+        if hop.shown_in:
+            texts["mlflow.spanInputs"] = self._json({name: orjson.loads(data) for name, data in given.items()})
+        if written is not None and hop.shown_out:
+            texts["mlflow.spanOutputs"] = self._outputs(hop, {name: orjson.loads(it) for name, it in written.items()})
+        return texts
+
+    def _outputs(self, hop: Hop, update: Mapping[str, Any]) -> str:
+        if hop.kind in ("RETRIEVER", "RERANKER") and "passages" in hop.shown_out:
             return _dumps([self._document(passage) for passage in update.get("passages", ())])
         # Decisions are codes, digests and scores: there is nothing in them to redact.
-        return _dumps(
-            {
-                channel: update[channel] if channel in step.hop.decisions else self.value(update[channel])
-                for channel in step.hop.shown_out
-                if channel in update
-            }
-        )
+        return _dumps({name: value if name in hop.decisions else self.value(value) for name, value in update.items()})
 
     def _document(self, passage: Mapping[str, Any]) -> dict[str, Any]:
         """A passage in the form in which MLflow shows retrieved documents."""
@@ -93,15 +98,13 @@ class Shown:
             values["session.id"] = row.thread
         if step.edited:
             values["fiel.edited"] = True
-        if step.hop.shown_in:
-            values["mlflow.spanInputs"] = self._json(step.state, step.hop.shown_in)
 
     def end(self, step: Step, update: Mapping[str, Any]) -> None:
         """End the span of a hop that returned `update`."""
         self._common(step)
         values = step.span.values
-        if step.hop.shown_out:
-            values["mlflow.spanOutputs"] = self._outputs(step, update)
+        written = step.run.canonical([channel for channel in step.hop.shown_out if channel in update])
+        step.span.later = partial(self._texts, step.hop, step.shown, written)
         for name in _SAID:
             if name in update and name in step.hop.decisions and update[name]:
                 values["fiel." + name] = str(update[name])
@@ -110,6 +113,7 @@ class Shown:
     def failed(self, step: Step, status: str, code: str) -> None:
         """End the span of a hop that did not return. Codes only: texts of errors quote users."""
         self._common(step)
+        step.span.later = partial(self._texts, step.hop, step.shown, None)
         step.span.values["fiel.status"] = status
         if code:
             step.span.values["error.type"] = code
@@ -132,11 +136,14 @@ class Shown:
             values["fiel.resumes"] = run.row.resumes
         if run.edited:
             values["fiel.edited"] = True
-        values["mlflow.spanInputs"] = self._json(facts, ("question",))
-        values["mlflow.spanOutputs"] = self._json(facts, ("outcome", "reason", "answer"))
+        said = {name: facts[name] for name in ("outcome", "reason", "answer") if name in facts}
+        span.later = partial(self._whole, {"question": facts["question"]} if "question" in facts else {}, said)
         if outcome == "unavailable":
             span.error = reason
         span.end()
+
+    def _whole(self, asked: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, str]:
+        return {"mlflow.spanInputs": self._json(asked), "mlflow.spanOutputs": self._json(said)}
 
     def withhold(self, step: Step, run: Run, reason: str) -> None:
         """Write the spans of an answer that was withheld once more, without its text; ids replace the first ones."""

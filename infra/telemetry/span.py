@@ -5,7 +5,7 @@ Nothing changes it once it has ended, so that it can be written later, and in an
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import getrandbits
 from typing import Any
 
@@ -24,7 +24,7 @@ def root_of(run: str) -> int:
 class HopSpan(Span):
     """One span of a run; `end` hands it to `sink`."""
 
-    __slots__ = ("_context", "_end", "_sink", "error", "name", "parent", "start", "values")
+    __slots__ = ("_context", "_end", "_sink", "error", "later", "name", "parent", "start", "values")
 
     def __init__(
         self, name: str, trace: int, parent: int, sink: Callable[["HopSpan"], None], *, id: int = 0, start: int = 0
@@ -37,6 +37,8 @@ class HopSpan(Span):
         self.parent = parent
         self.start = start or time.time_ns()
         self.values: dict[str, otlp.Value] = {}
+        self.later: Callable[[], Mapping[str, otlp.Value]] | None = None
+        """Gives more values when the span is written: the same each time, whatever has happened meanwhile."""
         self.error: str | None = None
 
     def get_span_context(self) -> SpanContext:
@@ -78,13 +80,9 @@ class HopSpan(Span):
         self._end = end_time or time.time_ns()
         self._sink(self)
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes."""
-        return 200 + sum([len(value) for value in self.values.values() if type(value) is str])
-
     def written(self) -> bytes:
         """A span that has ended, in OpenTelemetry's wire form."""
+        values = self.values if self.later is None else {**self.values, **self.later()}
         return otlp.span(
             trace=self._context.trace_id.to_bytes(16, "big"),
             id=self._context.span_id.to_bytes(8, "big"),
@@ -92,6 +90,6 @@ class HopSpan(Span):
             name=self.name,
             start=self.start,
             end=self._end,
-            values=dict(sorted(self.values.items())),  # as whoever compares it will have them
+            values=dict(sorted(values.items())),  # as whoever compares it will have them
             error=self.error,
         )

@@ -23,7 +23,7 @@ from fiel.tools.search.postgres import PostgresSearch
 
 DIMENSIONS = 6
 TABLES = (
-    "collections sources documents versions chunks postings vectors shelves shelf_counts embeddings audiences"
+    "collections sources documents versions chunks postings words vectors shelves shelf_counts embeddings audiences"
     " access_grants grant_names"
 ).split()
 GROUPS = ("red", "green", "blue")
@@ -191,7 +191,8 @@ async def test_tables_show_no_more_than_search(database: Database, chunks: list[
                 assert await count(connection, table) == chunks_seen
             row = await (await connection.execute("SELECT count(DISTINCT chunk) FROM fiel.postings")).fetchone()
             assert row == (chunks_seen,)
-            assert await count(connection, "vectors") == chunks_seen
+            for table in ("vectors", "words"):
+                assert await count(connection, table) == chunks_seen
             row = await (await connection.execute("SELECT coalesce(sum(chunks), 0) FROM fiel.shelf_counts")).fetchone()
             assert row == (chunks_seen,)
             if not caller.may("curator", "administrator"):
@@ -211,6 +212,7 @@ async def test_tables_show_no_more_than_search(database: Database, chunks: list[
         "UPDATE fiel.audiences SET base = fiel.caller_grants()",
         "INSERT INTO fiel.shelf_counts SELECT id, 1, 1 FROM fiel.shelves",
         "INSERT INTO fiel.postings SELECT 1, 1, id, 1, 1 FROM fiel.shelves",
+        "INSERT INTO fiel.words SELECT 1, id, '{1}', '{1}' FROM fiel.shelves",
         "INSERT INTO fiel.vectors SELECT id, 1, 1, '[1]' FROM fiel.shelves",
         "INSERT INTO fiel.embeddings VALUES ('default', '', 'm', '[1]')",
         "ALTER TABLE fiel.chunks DISABLE ROW LEVEL SECURITY",
@@ -234,7 +236,7 @@ async def test_readers_cannot_write_nor_lower_the_walls(
 
 
 @pytest.mark.parametrize(
-    "table", ["documents", "chunks", "postings", "vectors", "shelf_counts", "collections", "versions"]
+    "table", ["documents", "chunks", "postings", "words", "vectors", "shelf_counts", "collections", "versions"]
 )
 async def test_readers_delete_nothing(database: Database, chunks: list[Stored], table: str) -> None:
     async with database.acting(reader(*GROUPS)) as connection:
@@ -280,6 +282,9 @@ async def test_the_text_index_is_kept_in_step(database: Database, chunks: list[S
         rows = await connection.execute(
             "SELECT (SELECT count(*) FROM fiel.postings p LEFT JOIN fiel.chunks c ON c.number = p.chunk"
             "   AND c.shelf = p.shelf WHERE c.id IS NULL),"
+            " (SELECT count(*) FROM (SELECT chunk, shelf, unnest(terms) AS term, unnest(tfs) AS tf FROM fiel.words) w"
+            "   FULL JOIN fiel.postings p USING (chunk, shelf, term, tf) WHERE w.chunk IS NULL OR p.chunk IS NULL),"
+            " (SELECT count(*) FROM fiel.words WHERE terms <> (SELECT array_agg(t ORDER BY t) FROM unnest(terms) t)),"
             " (SELECT count(*) FROM fiel.vectors v FULL JOIN fiel.chunks c ON (c.number, c.shelf) = (v.chunk, v.shelf)"
             "   AND v.half = fiel.half(c.embedding) AND v.space = hashtextextended(c.model, c.dimensions)"
             "   WHERE v.chunk IS NULL OR c.id IS NULL),"
@@ -291,7 +296,7 @@ async def test_the_text_index_is_kept_in_step(database: Database, chunks: list[S
             "      <> (s.language, s.collection, s.tenant, s.audience)"
             "      OR (d.collection, d.tenant) <> (a.collection, a.tenant))"
         )
-        assert await rows.fetchone() == (0, 0, 0, 0)
+        assert await rows.fetchone() == (0, 0, 0, 0, 0, 0)
 
 
 @asynccontextmanager

@@ -73,7 +73,7 @@ def server() -> Iterator[Server]:
 async def shipping(database: Database, server: Server) -> AsyncIterator[Assessments]:
     mlflow = Mlflow(server.url, "fiel", timeout=5)
     try:
-        yield Assessments(database.system, SubjectKeys(database.system, CIPHER), mlflow, pause=0.05)
+        yield Assessments(database.system, SubjectKeys(database.system, CIPHER), mlflow, pause=60.0)
     finally:
         await mlflow.close()
 
@@ -95,6 +95,12 @@ async def said(database: Database, run: UUID, *comments: str) -> None:
     giving = Feedback(database, SubjectKeys(database.system, CIPHER), str)
     for comment in comments:
         await giving.give(ANN, run, Said(0.5, comment, ("slow",)))
+
+
+async def wait(database: Database) -> None:
+    """Until what was not taken is due again."""
+    async with database.system() as connection:
+        await connection.execute("UPDATE fiel.assessments SET due = clock_timestamp()")
 
 
 async def left(database: Database) -> list[tuple[int, str]]:
@@ -152,7 +158,7 @@ async def test_nothing_is_lost_while_mlflow_is_down(database: Database, server: 
             await assessments.ship_once()
         assert await left(database) == [(1, "mlflow_unavailable"), (0, "")]
         server.status = 200
-        await asyncio.sleep(0.06)
+        await wait(database)
         assert await assessments.ship_once() == 2
     assert await left(database) == []
 
@@ -185,7 +191,7 @@ async def test_what_mlflow_does_not_take_holds_up_nothing(database: Database, se
         assert await left(database) == [(1, "status 400"), (1, "no_trace")]
         assert await assessments.ship_once() == 0, "not yet due"
         server.traces.add(f"tr-{gone.hex}")
-        await asyncio.sleep(0.06)
+        await wait(database)
         assert await assessments.ship_once() == 1
         assert await left(database) == [(2, "status 400")]
 

@@ -1,6 +1,7 @@
 """A database of before audiences: after the migration everybody reads what they read before."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -44,6 +45,13 @@ UNION ALL SELECT 'count ' || s.language || ' ' || sum(n.chunks)
             FROM fiel.shelf_counts n JOIN fiel.shelves s ON s.id = n.shelf GROUP BY s.language
 """
 
+WORDS = """
+SELECT count(*) FILTER (WHERE p.chunk IS NOT NULL AND w.chunk IS NOT NULL), count(*)
+  FROM (SELECT chunk, shelf, unnest(terms) AS term, unnest(tfs) AS tf FROM fiel.words) w
+  FULL JOIN fiel.postings p USING (chunk, shelf, term, tf)
+"""
+"""Words of chunks that are postings too, and all there are of either."""
+
 
 @pytest.fixture
 def old(postgres) -> Iterator[object]:
@@ -66,11 +74,15 @@ def reader(id: str, *groups: str) -> Principal:
     return Principal("default", id, frozenset(groups), frozenset({"reader"}))
 
 
-def seen(owner: str, caller: Principal) -> list[str]:
+def rows(owner: str, caller: Principal, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(owner, autocommit=True) as connection, connection.transaction():
         connection.execute("SET ROLE fiel_runtime")
         connection.execute(ACT.replace("'default', 'local'", "%s, %s"), (caller.tenant, caller.id, list(caller.grants)))
-        return sorted(row[0] for row in connection.execute(SEEN.encode()))
+        return connection.execute(query.encode()).fetchall()
+
+
+def seen(owner: str, caller: Principal) -> list[str]:
+    return sorted(row[0] for row in rows(owner, caller, SEEN))
 
 
 async def test_everybody_reads_what_they_read_before(old) -> None:
@@ -79,6 +91,8 @@ async def test_everybody_reads_what_they_read_before(old) -> None:
     assert [sum(line.startswith("document") for line in lines) for lines in before] == [2, 3, 4, 1, 5]
     migrate(old.owner)
     assert [seen(old.owner, caller) for caller in callers] == before
+    ((matched, words),) = rows(old.owner, callers[-1], WORDS)
+    assert matched == words == sum(line.startswith("posting") for line in before[-1])
     async with Database(old.runtime, size=2) as database:
         assert (await Grants(database).revoke(callers[-1], "c", "group:blue")).chunks == 6
         assert (await Grants(database).grant(callers[-1], "c", "group:red")).chunks == 4

@@ -39,7 +39,7 @@ SETTINGS: Settings = (
     ("hnsw.max_scan_tuples", "40000"),
 )
 
-VERSION = "postgres:5"
+VERSION = "postgres:6"
 """Changes whenever the same rows and request could give another list."""
 
 WIDEST = 1_200

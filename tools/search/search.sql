@@ -101,52 +101,44 @@ WITH scope AS MATERIALIZED (
         0.54::float8 AS flat, 0.36::float8 / length AS slope
     FROM counted
 ), matched AS MATERIALIZED (
-    SELECT p.chunk, p.shelf, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
+    -- Common words find nothing by themselves.
+    SELECT p.chunk, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
     FROM weights w CROSS JOIN LATERAL (
-        SELECT p.chunk, p.shelf, p.tf, p.tokens FROM fiel.postings p
+        SELECT p.chunk, p.tf, p.tokens FROM fiel.postings p
         WHERE NOT w.common AND p.term = w.term AND p.shelf = ANY (ARRAY(SELECT id FROM scope))
         OFFSET 0
     ) p
-    GROUP BY p.chunk, p.shelf
+    GROUP BY p.chunk
 ), listed AS MATERIALIZED (
     SELECT chunk FROM matched ORDER BY coverage DESC, chunk LIMIT %(width)s
 ), candidates AS MATERIALIZED (
-    -- The first of both lists and the last that was compared, each chunk once, with its true distance and its text.
-    SELECT c.number, c.shelf, c.id, c.document, c.version, c.text, c.context, c.start_at, c.end_at, c.language,
+    -- The first of both lists and the last that was compared, each chunk once, with its text, its true distance, and what
+    -- it holds of the question. Common words count here too. The words of a chunk stand in ascending order.
+    SELECT c.number, c.id, c.document, c.version, c.text, c.context, c.start_at, c.end_at, c.language,
         c.number = ANY (ARRAY(SELECT chunk FROM listed)) AS listed,
-        CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector END AS distance
+        CASE WHEN c.model = %(model)s AND c.dimensions = %(dimensions)s THEN c.embedding <=> %(vector)s::vector END AS distance,
+        coalesce((
+            SELECT sum(w.weight * h.tfs[w.place] / (h.tfs[w.place] + w.flat + w.slope * least(c.tokens, 32767)))
+            FROM (SELECT *, width_bucket(term, h.terms) AS place FROM weights OFFSET 0) w WHERE h.terms[w.place] = w.term
+        ), 0) AS coverage
     FROM fiel.chunks c
+    LEFT JOIN fiel.words h ON h.chunk = c.number AND h.shelf = ANY (ARRAY(SELECT id FROM scope))
     WHERE c.number = ANY (ARRAY(
             SELECT number FROM near WHERE place <= %(width)s OR place = compared UNION ALL SELECT chunk FROM listed
         ))
         AND (c.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
 ), span AS MATERIALIZED (
     SELECT min(1 - c.distance) AS low, max(1 - c.distance) AS high FROM candidates c JOIN near n USING (number)
-), common AS MATERIALIZED (
-    -- Common words find nothing by themselves, but count for what was found.
-    SELECT p.chunk, sum(w.weight * p.tf / (p.tf + w.flat + w.slope * p.tokens)) AS coverage
-    FROM candidates c
-    CROSS JOIN weights w
-    CROSS JOIN LATERAL (
-        SELECT p.chunk, p.tf, p.tokens FROM fiel.postings p
-        WHERE w.common AND p.term = w.term AND p.shelf = c.shelf AND p.chunk = c.number
-            AND (p.shelf = ANY (ARRAY(SELECT id FROM scope))) IS TRUE
-        OFFSET 0
-    ) p
-    GROUP BY p.chunk
 ), ranked AS MATERIALIZED (
     SELECT f.number, f.id, f.similarity, f.dense_rank,
         CASE WHEN f.listed THEN row_number() OVER (PARTITION BY f.listed ORDER BY f.coverage DESC, f.number) END AS text_rank,
         round((coalesce(CASE WHEN s.high > s.low THEN (f.similarity - s.low) / (s.high - s.low) ELSE f.similarity - s.high + 1
             END, 0) + 2.5::float8 * f.coverage)::numeric / 3.5, 6) AS score
     FROM (
-        SELECT c.number, c.id, c.listed, 1 - c.distance AS similarity,
-            coalesce(m.coverage, 0) + coalesce(o.coverage, 0) AS coverage,
+        SELECT c.number, c.id, c.listed, 1 - c.distance AS similarity, c.coverage,
             CASE WHEN c.distance IS NOT NULL THEN n.place END AS dense_rank
         FROM candidates c
         LEFT JOIN near n USING (number)
-        LEFT JOIN matched m ON m.chunk = c.number
-        LEFT JOIN common o ON o.chunk = c.number
     ) f
     CROSS JOIN span s
 )
