@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from fiel.infra.api import cors, errors
 from fiel.infra.api.auth.gate import gate
@@ -37,15 +39,27 @@ def create(settings: Settings, opening: Opening) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere: fiel serves one of its own
         redoc_url=None,
         middleware=layers(settings, metrics),
-        strict_content_type=False,  # Studio sends JSON as text/plain; `Door` keeps other pages out
+        routes=list(_gated()),
     )
     app.state.metrics = metrics
     errors.register(app)
-    routers = [import_module(f"fiel.infra.api.routes.{name}").router for name in NAMES]
-    for router in routers:
-        app.include_router(router, dependencies=[Depends(gate)])
-    app.state.routes = [route for router in routers for route in router.routes]
+    app.state.routes = [route for router in _routers() for route in router.routes]
     return app
+
+
+@cache
+def _gated() -> tuple[BaseRoute, ...]:
+    """Every route, behind the gate. FastAPI works out a route when it is first asked for, which takes a process half a
+    second for them all: whatever applications it makes share them.
+    """
+    whole = APIRouter(strict_content_type=False)  # Studio sends JSON as text/plain; `Door` keeps other pages out
+    for router in _routers():
+        whole.include_router(router, dependencies=[Depends(gate)])
+    return tuple(whole.routes)
+
+
+def _routers() -> list[APIRouter]:
+    return [import_module(f"fiel.infra.api.routes.{name}").router for name in NAMES]
 
 
 def layers(settings: Settings, metrics: Metrics) -> list[Middleware]:

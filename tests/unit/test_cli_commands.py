@@ -297,10 +297,10 @@ def test_a_follow_up_is_understood_in_its_thread_and_in_no_other(fiel: Fiel, fol
 def test_a_thread_without_a_database_is_a_service_that_is_unavailable(
     fiel: Fiel, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def late(*_: Any, **__: Any) -> None:
+    async def late(*_: Any) -> None:
         raise PoolTimeout("couldn't get a connection after 10.00 sec")
 
-    monkeypatch.setattr("langgraph.checkpoint.postgres._ainternal.get_connection", late)
+    monkeypatch.setattr("fiel.infra.threads.ThreadSaver._piped", late)
     status, value = fiel("ask", "When does the office open?", "--collection", "asked", "--thread", "late")
     assert (status, value["error"]["code"]) == (3, "database_unavailable")
 
