@@ -23,7 +23,7 @@ from fiel.infra.hosts.own import OwnHost
 from fiel.infra.ledger.keys import key_of
 from tests.api.conftest import Server
 from tests.conftest import Urls
-from tests.graph.conftest import DRAFT, House, hanging, house  # noqa: F401
+from tests.graph.conftest import DRAFT, House, house, raising  # noqa: F401
 from tests.graph.test_windows import FACTS, SECRET, prepare
 
 ASK = [{"role": "user", "content": "What does the vault hold?"}]
@@ -225,7 +225,7 @@ async def test_a_streamed_refusal_ends_filtered(ai: openai.AsyncOpenAI) -> None:
 
 
 async def test_where_a_model_fails_clients_are_told_to_come_back(ai: openai.AsyncOpenAI, house: House) -> None:  # noqa: F811
-    house.models.faults["chat"] = hanging
+    house.models.faults["chat"] = raising
     with pytest.raises(openai.InternalServerError) as failed:
         await ai.chat.completions.create(model="answer", messages=ASK)  # type: ignore[arg-type]
     assert (failed.value.status_code, failed.value.code) == (503, "run_unavailable")

@@ -199,6 +199,11 @@ class House:
             context=more.get("options", Options()),
         )
 
+    def impatient(self) -> None:
+        """From now on a hop that hangs is cut off soon; a busy machine's hops may be, too."""
+        self.services = replace(self.services, timeout=0.5)
+        self.graph = build(self.services, InMemorySaver())
+
     def config(
         self, thread: str | None = None, principal: Principal | None = None, run: str | None = None, **_: Any
     ) -> Any:
@@ -249,7 +254,7 @@ async def house() -> Any:
         rerank=models,
         search=models,
         vault=LedgerVault(recorder),
-        timeout=0.5,
+        timeout=30.0,
     )
     yield House(models, policies, store, recorder, build(services, InMemorySaver()), services)
     await recorder.close()

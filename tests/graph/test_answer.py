@@ -212,6 +212,7 @@ async def test_no_answer_from_the_model_is_an_abstention(house: House) -> None:
 @pytest.mark.parametrize("model", ["embed", "search", "rerank", "chat", "judge"])
 @pytest.mark.parametrize("fault", [raising, hanging])
 async def test_a_broken_model_makes_the_service_unavailable(house: House, model: str, fault: Any) -> None:
+    house.impatient()
     house.models.faults[model] = fault
     state = await house.ask()
     assert state["outcome"] == "unavailable"
@@ -243,6 +244,7 @@ async def test_garbage_from_a_model_is_never_an_answer(house: House, model: str,
 @pytest.mark.parametrize("stage", ["input", "context", "output"])
 @pytest.mark.parametrize("fault", [raising, hanging])
 async def test_a_guard_that_is_killed_refuses_the_run(house: House, stage: Any, fault: Any) -> None:
+    house.impatient()
     house.policies.broken, house.policies.fault = stage, fault
     state = await house.ask()
     assert state["outcome"] == "refused"
@@ -336,6 +338,7 @@ async def test_what_was_refused_does_not_come_back_as_history(house: House) -> N
 
 
 async def test_a_question_after_a_killed_run_is_the_new_one(house: House) -> None:
+    house.impatient()
     house.models.faults["search"] = hanging
     await house.ask("What does the vault hold?", thread="t")
     house.models.faults.clear()
@@ -381,6 +384,7 @@ async def test_what_the_guard_finds_harmful_in_an_answer_is_withheld(house: Hous
 
 @pytest.mark.parametrize("fault", [raising, hanging])
 async def test_a_guard_model_that_fails_lets_no_question_in(house: House, fault: Any) -> None:
+    house.impatient()
     house.models.faults["guard"] = fault
     state = await house.ask()
     assert state["outcome"] == "refused"

@@ -1,13 +1,10 @@
 """What lineage reads of a run is what the graph has shown: of whole answers, and of those released in windows."""
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
-from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.infra.ledger.frames import unpack
 from fiel.infra.lineage.facts import Told, released, uses
@@ -15,14 +12,6 @@ from tests.graph.conftest import READER, House
 from tests.graph.test_windows import FACTS, SECRET, prepare
 
 WINDOW = Options(release="window")
-
-
-@pytest.fixture
-def house(house: House) -> House:
-    """The house without hurry: these answers take many hops."""
-    house.services = replace(house.services, timeout=30)
-    house.graph = build(house.services, InMemorySaver())
-    return house
 
 
 async def told(house: House, run: str) -> Told:

@@ -76,6 +76,7 @@ async def test_an_end_speaks_where_its_policy_has_gone(house: House) -> None:
 
 @pytest.mark.parametrize("fault", [raising, hanging])
 async def test_a_failing_first_hop_keeps_nothing_of_the_turn_before(house: House, fault: Any) -> None:
+    house.impatient()
     before = await house.ask(thread="t")
     assert before["citations"]
     house.policies.broken, house.policies.fault = "input", fault

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import uuid
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,9 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
-from langgraph.checkpoint.memory import InMemorySaver
 
-from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.policies.bundle import parse_bundle
 from fiel.tools.principal import ROLES, Principal, Role
@@ -152,8 +149,6 @@ async def test_windows_put_values_back_for_whom_the_bundle_names(replacing: Hous
 
 def windowed(house: House) -> list[str]:
     """An answer in many windows, with an address in each of its sentences."""
-    house.services = replace(house.services, timeout=30)
-    house.graph = build(house.services, InMemorySaver())
     facts = [f"{one[:-1]} and asks u{n}@example.org about it first." for n, one in enumerate(FACTS, start=1)]
     prepare(house, *facts)
     house.models.text = " ".join(facts)

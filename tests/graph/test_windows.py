@@ -5,7 +5,6 @@ import json
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
-from langgraph.checkpoint.memory import InMemorySaver
 
-from fiel.graphs.answer.graph import build
 from fiel.graphs.answer.options import Options
 from fiel.graphs.answer.prompt_files import prompts
 from fiel.nodes.generate import Generate
@@ -36,18 +33,6 @@ SECRET = f"The password of the archive is this, {LEAK}, and it opens every door.
 OPEN = "A chart of all that is ![in the boxes stands on the wall."
 """An image that is never closed: nothing behind its beginning may be shown before the end."""
 MODES = ["values", "updates", "messages", "tasks", "debug", "checkpoints", "custom"]
-
-
-@pytest.fixture
-def house(house: House) -> House:
-    return unhurried(house, InMemorySaver())
-
-
-def unhurried(house: House, saver: InMemorySaver) -> House:
-    """The house without hurry: these answers take many hops."""
-    house.services = replace(house.services, timeout=30)
-    house.graph = build(house.services, saver)
-    return house
 
 
 def written(*sentences: str) -> str:

@@ -8,13 +8,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from langgraph.checkpoint.memory import InMemorySaver
 
 from fiel.graphs.answer.graph import NAME
 from fiel.infra.hosts.own import OwnHost
 from fiel.infra.hosts.port import MODES, PROTOCOL
 from tests.graph.conftest import House, house  # noqa: F401
-from tests.graph.test_windows import FACTS, LEAK, SECRET, prepare, unhurried
+from tests.graph.test_windows import FACTS, LEAK, SECRET, prepare
 from tests.hosts_support import READER, new_thread, order, query, read
 
 ASKED = {"messages": [{"role": "user", "content": "What does the archive keep?"}]}
@@ -55,7 +54,7 @@ def spoken(messages: list[Any]) -> str:
 @quick
 @given(data=st.data(), modes=st.sets(st.sampled_from(MODES), min_size=1))
 async def test_no_byte_of_what_fails_or_follows_is_shown(house: House, data: st.DataObject, modes: set[str]) -> None:  # noqa: F811
-    host, thread = own(unhurried(house, InMemorySaver())), new_thread()
+    host, thread = own(house), new_thread()
     may, never = told(house, data)
     given_order = order(NAME, thread, READER, input=ASKED, context={"release": "window"}, stream_modes=sorted(modes))
     events, end = await read(host, given_order)
@@ -75,7 +74,7 @@ async def test_no_byte_of_what_fails_or_follows_is_shown(house: House, data: st.
 @quick
 @given(data=st.data())
 async def test_nor_over_the_newer_transport(house: House, data: st.DataObject) -> None:  # noqa: F811
-    host, thread = own(unhurried(house, InMemorySaver())), new_thread()
+    host, thread = own(house), new_thread()
     _, never = told(house, data)
     given_order = order(NAME, thread, READER, input=ASKED, context={"release": "window"}, stream_modes=[PROTOCOL])
     events, end = await read(host, given_order)
