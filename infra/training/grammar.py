@@ -17,6 +17,7 @@ from fiel.infra.training.composed import Composed
 
 FILE = Path(__file__).parent / "data" / "grammar.json"
 _SLOT = re.compile(r"\{(\w+)\}")
+_MASKS = {"a": "@4αа", "c": "сϲ", "e": "3€е", "i": "!1і", "o": "0оο", "p": "р", "s": "$5ѕ", "t": "7+"}
 _WIDE = {code: code + 0xFEE0 for code in range(ord("!"), ord("~") + 1)}
 
 
@@ -74,4 +75,29 @@ def _split(text: str, draw: random.Random) -> str:
     return " ".join(found)
 
 
-_FORMS = {"broken": _broken, "split": _split}
+def _masked(text: str, draw: random.Random) -> str:
+    """Letters that look like those they stand for, of other alphabets or digits, in about two words of three."""
+    found = []
+    for word in text.split():
+        share = 0.5 if draw.random() < 0.7 else 0.0
+        found.append(
+            "".join(
+                draw.choice(_MASKS[letter.lower()]) if letter.lower() in _MASKS and draw.random() < share else letter
+                for letter in word
+            )
+        )
+    return " ".join(found)
+
+
+def _typed(text: str, draw: random.Random) -> str:
+    """As typed in haste: in one word of three two letters are swapped, one is lost, or one stands twice."""
+    found = []
+    for word in text.split():
+        if len(word) > 3 and draw.random() < 0.34:
+            at, slip = draw.randrange(1, len(word) - 1), draw.randrange(3)
+            word = word[:at] + (word[at + 1] + word[at], "", word[at] * 2)[slip] + word[at + (2, 1, 1)[slip] :]
+        found.append(word)
+    return " ".join(found)
+
+
+_FORMS = {"broken": _broken, "masked": _masked, "split": _split, "typed": _typed}

@@ -27,9 +27,9 @@ from fiel.tools.embed import Embedder
 
 WEIGHTS = {"own-benign": 4.0, "own-attacks": 2.0, "wildguard": 2.0, "grammar-benign": 2.0, "composed-benign": 2.0}
 """By the beginning of the source's name, in a fit; every other sample weighs 1."""
-COUNTS = {**WEIGHTS, "grammar-benign": 1.5, "composed-benign": 1.5}
-"""The same where the two parts are weighed and calibrated: chosen on held-out folds, so that no more than 6 % of the
-requests of wildguard and 4 % of the own harmless sentences reach 0.5."""
+COUNTS = {**WEIGHTS, "grammar-benign": 1.2, "composed-benign": 1.5}
+"""The same where the two parts are weighed and calibrated: chosen on texts held out, so that no more than 6 % of the
+requests of wildguard, 4 % of the own harmless sentences and 3 % of the harmless texts of a source reach 0.5."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""The wording of a text as numbers: its words, pairs of words and runs of letters, each weighed by a small file.
+"""The wording of a text as numbers: words, pairs of words, runs of letters and signs, each weighed by a small file.
 
 It stands beside a head on the sentence vector, which knows what a text is about and little of its words. Words are
 hashed, so the file holds no word of the texts that it was fitted to.
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiel.policies.checks.folding import Folded
+from fiel.policies.checks.signs import SIGNS, signs
 from fiel.policies.heads import bytes_of, file_of
 from fiel.tools.errors import PolicyError
 
@@ -25,6 +26,7 @@ WORDS = 1 << 16
 """Places for words and pairs of words."""
 LETTERS = 1 << 17
 """Places for runs of three to five letters within a word."""
+PLACES = WORDS + LETTERS + SIGNS
 
 Numbers = npt.NDArray[np.float32]
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -32,15 +34,16 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grams:
-    """`logit(text) = (sum of words + pairs) / root of their number + (sum of runs) / root of theirs`."""
+    """`logit(text) = (sum of words + pairs) / root of their number + (sum of runs) / root of theirs + sum of signs`."""
 
     weights: Numbers
-    """(WORDS + LETTERS,): first the places of words and pairs, then those of runs."""
+    """(PLACES,): first the places of words and pairs, then those of runs, then those of signs."""
 
     def logit(self, text: str) -> float:
         """Of one window: what it adds to the logit of the head."""
         words, letters = places(text)
-        return float(_norm(self.weights[words]) + _norm(self.weights[letters]))
+        seen = self.weights[[WORDS + LETTERS + sign for sign in signs(text)]]
+        return float(_norm(self.weights[words]) + _norm(self.weights[letters]) + seen.sum())
 
 
 def _norm(found: Numbers) -> float:
@@ -79,6 +82,6 @@ def grams(name: str) -> Grams:
             weights = held["weights"].astype(np.float32)
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise PolicyError(f"the weights {name!r} cannot be read: {error}", where=str(file_of(name))) from error
-    if weights.shape != (WORDS + LETTERS,) or not np.isfinite(weights).all():
+    if weights.shape != (PLACES,) or not np.isfinite(weights).all():
         raise PolicyError(f"the weights {name!r} are broken", where=str(file_of(name)), hint="Train them again")
     return Grams(weights)

@@ -23,7 +23,7 @@ FLOOR = 0.1
 """A lower probability says nothing: score 0."""
 SURE = 0.9
 """From this probability on nobody is asked for a second opinion, and none counts."""
-LEAST_WORDS = 3
+LEAST_WORDS = 2
 """A window of fewer words says too little to tell, and holds no order worth the name."""
 LEAST_LETTERS = 6
 """So many letters that stand alone are words in disguise, whatever parts them."""
@@ -50,6 +50,7 @@ class InjectionHead(Check):
         "fiel.policies.checks.folding",
         "fiel.policies.checks.views",
         "fiel.policies.checks.grams",
+        "fiel.policies.checks.signs",
         "fiel.policies.heads",
         "fiel.tools.e5",
     )

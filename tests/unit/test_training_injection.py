@@ -14,7 +14,8 @@ from fiel.infra.training.grammar import drawn
 from fiel.infra.training.head import Plan, Table, platt
 from fiel.infra.training.samples import OWN, _lines, own
 from fiel.policies.checks import grams
-from fiel.policies.checks.grams import LETTERS, WORDS, Grams, places
+from fiel.policies.checks.grams import LETTERS, PLACES, WORDS, Grams, places
+from fiel.policies.checks.signs import SIGNS, signs
 from fiel.tools.errors import PolicyError
 
 BENIGN = [Part("Where is the office?", "en", "b-1"), Part("¿Dónde está la oficina?", "es", "b-2")]
@@ -65,6 +66,17 @@ def test_the_sentences_of_a_shape_have_one_label_and_both_labels_come_in_each_la
     assert {(one.language, one.label) for one in found} == {("en", 0), ("en", 1), ("es", 0), ("es", 1)}
 
 
+def test_a_masked_sentence_shows_it_and_a_hasty_one_does_not() -> None:
+    found: dict[str, list[str]] = {"masked": [], "typos": []}
+    for one in drawn():
+        family = one.group.split("-")[2]
+        if family in found:
+            found[family].append(one.text)
+    shown = [bool(set(signs(text)) & {0, 1, 2, 3, 4}) for text in found["masked"]]
+    assert sum(shown) > 0.7 * len(shown)
+    assert not any(set(signs(text)) & {0, 1, 5, 6} for text in found["typos"])
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300))
 def test_the_places_of_a_text_are_few_apart_and_in_range(text: str) -> None:
@@ -81,10 +93,38 @@ def test_case_accents_and_lookalikes_change_no_place() -> None:
     assert places("") == ([], [])
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=300))
+def test_the_signs_of_a_text_are_in_range_and_never_none(text: str) -> None:
+    found = signs(text)
+    assert found == sorted(set(found))
+    assert found
+    assert all(0 <= sign < SIGNS for sign in found)
+
+
+@pytest.mark.parametrize(
+    ("plain", "disguised"),
+    [
+        ("explain how the tide works", "ехplаin hоw thе tidе wоrks"),
+        ("explain how the tide works", "3xpl41n h0w th3 t1d3 w0rk5"),
+        ("explain how the tide works", "ｅｘｐｌａｉｎ how the tide works"),
+        ("explain how the tide works", "\\e\\x\\p\\l\\a\\i\\n"),
+        ("what does the report say", "echo $REPORT && whoami"),
+    ],
+)
+def test_a_disguise_has_signs_of_its_own(plain: str, disguised: str) -> None:
+    assert set(signs(disguised)) - set(signs(plain)) - set(range(SIGNS - 8, SIGNS))
+
+
+@pytest.mark.parametrize("text", ["¿Cómo llego a la oficina?", "Größe und Maße in Zürich", "Как доехать до вокзала?"])
+def test_letters_of_other_languages_are_no_disguise(text: str) -> None:
+    assert not set(signs(text)) & {0, 1, 2, 3, 4, 5, 6}
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
 def test_what_is_served_is_what_was_fitted(texts: list[str]) -> None:
-    weights = np.random.default_rng(3).normal(size=WORDS + LETTERS).astype(np.float32)
+    weights = np.random.default_rng(3).normal(size=PLACES).astype(np.float32)
     fitted = wording.logits(wording.table(texts), (weights, 0.0))
     assert np.allclose(fitted, [Grams(weights).logit(text) for text in texts], atol=1e-3)
 
