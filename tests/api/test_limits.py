@@ -2,12 +2,15 @@
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
+import websockets
 
 from fiel.infra.api.auth import Calling
 from fiel.infra.api.errors import TooMany
@@ -60,6 +63,18 @@ async def test_whoever_asks_too_often_is_told_when_to_come_back(strict: Server) 
         assert (await web.get("/whoami", headers=bob)).status_code == 200, "another's limit is another's"
         second = {"Authorization": f"Bearer {await strict.token('ann')}"}
         assert (await web.get("/whoami", headers=second)).status_code == 429, "a second token is no second allowance"
+
+
+async def test_commands_over_a_socket_count_as_requests(strict: Server) -> None:
+    address = strict.url.replace("http", "ws") + f"/threads/{uuid4()}/stream/events"
+    told = []
+    headers = {"Authorization": f"Bearer {await strict.token('ann')}"}
+    async with websockets.connect(address, additional_headers=headers) as socket:
+        for number in range(5):
+            await socket.send(f'{{"id": {number}, "method": "subscription.unsubscribe", "params": {{}}}}')
+            told.append(json.loads(await socket.recv()))
+    assert [one["error"] for one in told] == ["no_such_subscription"] * 4 + ["unknown_error"]
+    assert told[-1]["message"] == "more than 5 requests a minute"
 
 
 def test_an_allowance_comes_back_with_time() -> None:

@@ -130,6 +130,7 @@ class _Socket:
         except (ValidationError, orjson.JSONDecodeError):
             return failure(None, "invalid_argument", "a command has an integer id and a method")
         try:
+            self._service.limits.take(self._caller.principal)  # each is what a request would be
             if asked.method == "subscription.subscribe":
                 return self._subscribe(asked)
             if asked.method == "subscription.unsubscribe":
