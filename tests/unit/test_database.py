@@ -98,13 +98,24 @@ async def test_a_wrong_statement_stays_what_it_is(database: Database) -> None:
             await connection.execute("SELECT * FROM fiel.no_such_table")
 
 
-async def test_cancelling_a_statement_frees_its_connection(database: Database) -> None:
+async def _asleep(url: str, number: int) -> bool:
+    """Whether so many statements sleep, sooner or later: before that the server knows of nothing to cancel."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        for _ in range(1_000):
+            if await _one(connection, query) == (number,):
+                return True
+            await asyncio.sleep(0.02)
+    return False
+
+
+async def test_cancelling_a_statement_frees_its_connection(database: Database, database_urls) -> None:
     async def sleep() -> None:
         async with database.acting(ANA) as connection:
             await connection.execute("SELECT pg_sleep(30)")
 
     tasks = [asyncio.create_task(sleep()) for _ in range(8)]
-    await asyncio.sleep(0.3)
+    assert await _asleep(database_urls.runtime, 8)
     for task in tasks:
         task.cancel()
     assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True))
