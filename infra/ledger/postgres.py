@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from fiel.infra.database.arrays import Array, Bytes, Integers, Longs, Texts
 from fiel.infra.ledger.bodies import body_of, stored
 from fiel.infra.ledger.chain import Sealed
 from fiel.infra.ledger.leaf import of_frame
@@ -111,37 +112,37 @@ def _row(row: tuple[Any, ...]) -> RunRow:
     return RunRow(str(run), tenant, thread, caller, str(resumes) if resumes else None, seq, started)
 
 
-def _arrays(flushes: Sequence[Flush]) -> list[list[Any]]:
+def _arrays(flushes: Sequence[Flush]) -> list[Array]:
     """Parameters of the query `append`."""
-    kept = [flush.kept() for flush in flushes]
-    heads = [
-        (
-            flush.run.run,
-            flush.run.tenant,
-            flush.run.thread,
-            flush.run.caller,
-            flush.run.resumes,
-            flush.run.resumes_seq,
-            flush.run.started,
-            flush.key,
-            flush.entries[-1].seq if flush.entries else -1,
-            flush.entries[-1].hash if flush.entries else None,
-            own.frame,
-            own.spans,
-            _leaf(flush, own.frame),
-        )
-        for flush, own in zip(flushes, kept, strict=True)
-    ]
-    entries = [(place, e.seq, e.hash, stored(e.body)) for place, flush in enumerate(flushes, 1) for e in flush.entries]
+    runs, kept = [flush.run for flush in flushes], [flush.kept() for flush in flushes]
+    last = [flush.entries[-1] if flush.entries else None for flush in flushes]
+    entries = [(place, entry) for place, flush in enumerate(flushes, 1) for entry in flush.entries]
     drafts = [(place, *draft) for place, own in enumerate(kept, 1) for draft in own.drafts]
-    return [*_columns(heads, 13), *_columns(entries, 4), *_columns(drafts, 3)]
+    return [
+        Texts([run.run for run in runs]),
+        Texts([run.tenant for run in runs]),
+        Texts([run.thread for run in runs]),
+        Texts([run.caller for run in runs]),
+        Texts([run.resumes for run in runs]),
+        Integers([run.resumes_seq for run in runs]),
+        Longs([run.started for run in runs]),
+        Texts([flush.key for flush in flushes]),
+        Integers([-1 if entry is None else entry.seq for entry in last]),
+        Bytes([None if entry is None else entry.hash for entry in last]),
+        Bytes([own.frame for own in kept]),
+        Bytes([own.spans for own in kept]),
+        Bytes([_leaf(flush, own.frame) for flush, own in zip(flushes, kept, strict=True)]),
+        Integers([place for place, _ in entries]),
+        Integers([entry.seq for _, entry in entries]),
+        Bytes([entry.hash for _, entry in entries]),
+        Bytes([stored(entry.body) for _, entry in entries]),
+        Integers([place for place, _, _ in drafts]),
+        Texts([digest for _, digest, _ in drafts]),
+        Bytes([data for _, _, data in drafts]),
+    ]
 
 
 def _leaf(flush: Flush, frame: bytes) -> bytes | None:
     if not flush.entries:
         return None
     return of_frame(flush.run.run, flush.entries[-1].seq, flush.entries[-1].hash, flush.key, frame)
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

@@ -4,8 +4,8 @@
 WITH flush AS (
     SELECT *
       FROM unnest(
-               %b::text[]::uuid[], %b::text[], %b::text[], %b::text[], %b::text[]::uuid[], %b::int4[], %b::int8[],
-               %b::text[], %b::int4[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[]
+               %s::text[]::uuid[], %s::text[], %s::text[], %s::text[], %s::text[]::uuid[], %s::int4[], %s::int8[],
+               %s::text[], %s::int4[], %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[]
            ) WITH ORDINALITY
            AS f (run, tenant, thread, caller, resumes, resumes_seq, started, key, seq, head, frame, spans, leaf, place)
 ), runs AS (
@@ -15,7 +15,7 @@ WITH flush AS (
 ), entries AS (
     INSERT INTO fiel.entries (run, seq, hash, body)
     SELECT f.run, e.seq, e.hash, e.body
-      FROM unnest(%b::int4[], %b::int4[], %b::bytea[], %b::bytea[]) AS e (place, seq, hash, body)
+      FROM unnest(%s::int4[], %s::int4[], %s::bytea[], %s::bytea[]) AS e (place, seq, hash, body)
       JOIN flush f USING (place)
 ), frames AS (
     INSERT INTO fiel.frames (run, seq, head, key, data)
@@ -29,7 +29,7 @@ WITH flush AS (
 )
 INSERT INTO fiel.drafts (run, digest, key, data)
 SELECT f.run, decode(d.digest, 'hex'), f.key, d.data
-  FROM unnest(%b::int4[], %b::text[], %b::bytea[]) AS d (place, digest, data)
+  FROM unnest(%s::int4[], %s::text[], %s::bytea[]) AS d (place, digest, data)
   JOIN flush f USING (place)
     ON CONFLICT DO NOTHING
 
