@@ -154,6 +154,21 @@ async def test_what_cannot_be_is_refused_by_its_name(http, body: dict[str, Any],
     assert named in answer.text
 
 
+async def test_a_webhook_that_leads_inside_is_refused_when_the_cron_is_made(client, http) -> None:
+    ann = await client()
+    thread_id = (await ann.threads.create())["thread_id"]
+    made = await ann.crons.create("chain", schedule="@daily")
+    body = {"assistant_id": "chain", "schedule": "@daily", "webhook": "http://10.0.0.1/"}
+    async with http() as web:
+        answers = [
+            await web.post("/runs/crons", json=body),
+            await web.post(f"/threads/{thread_id}/runs/crons", json=body),
+            await web.patch(f"/runs/crons/{made['cron_id']}", json={"webhook": body["webhook"]}),
+        ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, "webhook_refused")] * 3
+    assert await ann.crons.count() == 1
+
+
 async def test_an_assistant_that_is_not_there(client) -> None:
     ann = await client()
     for name in ("nope", str(uuid4())):

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 
 from fiel.infra.api.auth.caller import Caller, Calling
 from fiel.infra.api.routes.resources import crons_of
-from fiel.infra.api.service import Serving
+from fiel.infra.api.service import Service, Serving
 from fiel.infra.api.wire.answers import PROBLEMS, chosen, page_headers, partial, reply
 from fiel.infra.api.wire.body import JsonRoute
 from fiel.infra.api.wire.crons import (
@@ -27,6 +27,7 @@ router = APIRouter(tags=["crons"], route_class=JsonRoute, responses=PROBLEMS)
 @router.post("/runs/crons", response_model=CronOut)
 async def create(body: CronCreate, caller: Calling, service: Serving) -> Response:
     """Create a cron whose runs have a thread each."""
+    await _callable(service, body.webhook)
     cron = await crons_of(service).create(caller.principal, body.new(asker_of(caller)))
     return reply(cron_json(cron, caller.principal.id))
 
@@ -34,6 +35,7 @@ async def create(body: CronCreate, caller: Calling, service: Serving) -> Respons
 @router.post("/threads/{thread_id}/runs/crons", response_model=CronOut)
 async def create_for_thread(thread_id: UUID, body: ThreadCronCreate, caller: Calling, service: Serving) -> Response:
     """Create a cron whose runs share a thread."""
+    await _callable(service, body.webhook)
     cron = await crons_of(service).create(caller.principal, body.new(asker_of(caller), thread_id))
     return reply(cron_json(cron, caller.principal.id))
 
@@ -64,6 +66,7 @@ async def update(cron_id: UUID, body: CronPatch, caller: Calling, service: Servi
     """Change a cron. From now on it runs with the rights that the caller has now."""
     if not body.model_fields_set:
         raise BadRequest("nothing is to be changed", where="body")
+    await _callable(service, body.webhook)
     cron = await crons_of(service).update(caller.principal, cron_id, body.change(asker_of(caller)))
     return reply(cron_json(cron, caller.principal.id))
 
@@ -73,6 +76,12 @@ async def delete(cron_id: UUID, caller: Calling, service: Serving) -> Response:
     """Delete a cron; its runs stay."""
     await crons_of(service).delete(caller.principal, cron_id)
     return Response(status_code=204)
+
+
+async def _callable(service: Service, webhook: str | None) -> None:
+    """Refuses an address now that would be refused at each run, when nobody looks. Raises WebhookRefused."""
+    if webhook is not None:
+        await service.engine.webhooks.check(webhook)
 
 
 def asker_of(caller: Caller) -> dict[str, Any]:
