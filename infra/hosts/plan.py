@@ -103,11 +103,14 @@ def place(thread: ThreadRef, checkpoint: Mapping[str, Any] | None) -> dict[str, 
 
 
 def command(given: Mapping[str, Any]) -> Command[Any]:
-    """LangGraph's command. Raises BadOrder for what the protocol does not know."""
+    """LangGraph's command. Raises BadOrder for what the protocol does not know, and for one that says nothing."""
     for key, value in given.items():
         if key not in _COMMANDS and value is not None:
             raise BadOrder(f"a command has no {key!r}", where=f"command.{key}")
-    return Command(update=_pairs(given.get("update")), goto=_targets(given), resume=given.get("resume"))
+    made: Command[Any] = Command(update=_pairs(given.get("update")), goto=_targets(given), resume=given.get("resume"))
+    if made.resume is None and not made.goto and not made.update:
+        raise BadOrder("the command has no resume, no update and no goto", where="command")
+    return made
 
 
 def _targets(given: Mapping[str, Any]) -> list[str | Send]:
