@@ -299,6 +299,16 @@ async def test_the_text_index_is_kept_in_step(database: Database, chunks: list[S
         assert await rows.fetchone() == (0, 0, 0, 0, 0, 0)
 
 
+async def test_upkeep_reads_no_table_whole(database: Database) -> None:
+    """A session plans it once, so a plan for many chunks must do for one. `CREATE OR REPLACE` forgets the settings."""
+    async with database.system() as connection:
+        rows = await connection.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'fiel'::regnamespace AND proname LIKE 'chunks\\_%ed'"
+            " AND proconfig @> '{enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off}' ORDER BY proname"
+        )
+        assert [name for (name,) in await rows.fetchall()] == ["chunks_deleted", "chunks_moved"]
+
+
 @asynccontextmanager
 async def curating(database: Database) -> AsyncIterator[AsyncConnection[Any]]:
     async with database.acting(ADMINISTRATOR) as connection:
