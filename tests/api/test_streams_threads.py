@@ -52,13 +52,14 @@ async def test_whoever_joins_again_after_a_run_is_gone_misses_nothing(client: Ma
     thread = (await ann.threads.create())["thread_id"]
     first: Any = await ann.runs.create(thread, "chain", input={})
     await ann.runs.join(thread, first["run_id"])
-    live = asyncio.create_task(told(ann, thread, "-", 3))
-    gone: Any = await ann.runs.create(thread, "slow", input={"seconds": 60, "ticks": 600}, stream_mode="custom")
+    heard: list[Any] = []
+    live = asyncio.create_task(told(ann, thread, "-", 3, heard))
+    gone: Any = await ann.runs.create(thread, "slow", input={"seconds": 60, "ticks": 1}, stream_mode="custom")
 
-    async def at_work() -> bool:
-        return bool((await ann.threads.get_state(thread))["next"] == ["work"])
+    async def all_heard() -> bool:
+        return any(part.event == "custom" for part in heard)
 
-    await until(at_work)
+    await until(all_heard)
     await ann.runs.cancel(thread, gone["run_id"], wait=True, action="rollback")
     third: Any = await ann.runs.create(thread, "chain", input={}, stream_mode="updates")
     await ann.runs.join(thread, third["run_id"])
@@ -70,9 +71,9 @@ async def test_whoever_joins_again_after_a_run_is_gone_misses_nothing(client: Ma
         assert await asyncio.wait_for(told(ann, thread, seen.id, 1), 20) == whole[begins:]
 
 
-async def told(client: Any, thread: str, since: str | None, ends: int) -> list[Any]:
+async def told(client: Any, thread: str, since: str | None, ends: int, into: list[Any] | None = None) -> list[Any]:
     """What a thread tells after an event, until so many runs have ended."""
-    parts = []
+    parts = [] if into is None else into
     async for part in await client.threads.join_stream(thread, last_event_id=since):
         parts.append(part)
         ends -= part.event == "metadata" and "status" in part.data
