@@ -91,6 +91,8 @@ async def test_a_question_is_never_quoted_as_an_answer(extract: Extract, asked: 
         ("Describe the harbour of Kiel.", "The harbour of Kiel is old.", "Is the harbour of Kiel old?", False),
         ("Provide an example of a harbour in Kiel.", "The harbour is old.", "Is the harbour of Kiel old?", False),
         ("Explica el puerto de Kiel.", "El puerto de Kiel es viejo.", "¿Es viejo el puerto de Kiel?", False),
+        ("The old maps of Kiel\ndescribe the harbour.", "Tests take an hour.", "Is the harbour of Kiel old?", True),
+        ("The Kiel T\nDescribe the harbour of Kiel.", "The harbour is old.", "Is the harbour of Kiel old?", False),
         ("Describe the harbour of Kiel.", "Tests take an hour.", "How is the harbour of Kiel tested?", True),
         ("Describe the harbour of Kiel.", "Tests take an hour.", "What must I describe about Kiel?", True),
         ("Provide a pass for the harbour.", "The harbour is old.", "What do I need at the harbour?", True),
@@ -100,7 +102,7 @@ async def test_a_task_is_quoted_only_where_the_question_asks_what_to_do(
     extract: Extract, task: str, answer: str, question: str, quoted: bool
 ) -> None:
     completion = await extract.complete(request(question, [passage(f"{answer} {task}")], "en"))
-    assert (task in completion.text) == quoted
+    assert (task.splitlines()[-1] in completion.text) == quoted
 
 
 async def test_a_question_in_spanish_quotes_english_text(extract: Extract) -> None:

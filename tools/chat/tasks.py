@@ -24,8 +24,11 @@ _TASK = re.compile(
 
 
 def sets_task(sentence: str, question: str) -> bool:
-    """Whether `sentence` sets a task of saying something, while `question` asks neither how nor for that verb."""
-    match = _TASK.match(fold(sentence))
-    if match is None or kind_of(question) == "manner":
+    """Whether a line of `sentence` sets a task, while `question` asks neither how it is done nor for its verb."""
+    if kind_of(question) == "manner":
         return False
-    return (match.group(1) or match.group(2)) not in fold(question)
+    first, *others = sentence.splitlines() or [""]
+    # A line that begins in small letters goes on with what the line before began.
+    lines = [first, *(line for line in others if line.lstrip()[:1].isupper())]
+    found = (_TASK.match(fold(line)) for line in lines)
+    return any((match.group(1) or match.group(2)) not in fold(question) for match in found if match)
