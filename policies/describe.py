@@ -1,10 +1,8 @@
 """Bundles and checks as plain values, for the command line and the API."""
 
-from dataclasses import fields
 from typing import Any
 
 from fiel.policies.bundled import Entry, PolicyBundle
-from fiel.policies.checks import CHECKS
 
 
 def show_bundle(bundle: PolicyBundle) -> dict[str, Any]:
@@ -32,16 +30,3 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "with": entry.check.parameters(),
         "limit_ms": entry.limit_ms,
     }
-
-
-def list_checks() -> list[dict[str, Any]]:
-    """The checks there are, with their parameters."""
-    return [
-        {
-            "check": name,
-            "reason": kind.reason,
-            "finds": (kind.__doc__ or "").strip().split("\n")[0],
-            "with": {spec.name: spec.metadata["meaning"] for spec in fields(kind)},
-        }
-        for name, kind in CHECKS.items()
-    ]

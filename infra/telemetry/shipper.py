@@ -75,11 +75,6 @@ class Shipper:
         self._poll = poll
         self._longest = longest_pause
         self._again = again
-        self._nudged = asyncio.Event()
-
-    def nudge(self) -> None:
-        """There is something to ship: do not wait for the next look."""
-        self._nudged.set()
 
     async def backlog(self) -> Backlog:
         """For monitoring. Raises DatabaseUnavailable."""
@@ -125,7 +120,8 @@ class Shipper:
                 _LOG.warning("spans wait: %s", error)
                 shipped, pause = 0, min(max(pause, 0.5) * 2, self._longest)
             if not shipped:
-                await self._rest(stop, pause)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause)
 
     async def drain(self, timeout: float) -> bool:
         """Ship what there is, for at most `timeout` seconds; False where something stays."""
@@ -138,15 +134,6 @@ class Shipper:
                     await asyncio.sleep(0.1)
                 return True
         return False
-
-    async def _rest(self, stop: asyncio.Event, pause: float) -> None:
-        self._nudged.clear()
-        waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._nudged.wait())]
-        try:
-            await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _alone(self, connection: AsyncConnection[Any]) -> bool:
         row = await (await connection.execute(self._sql["lock"])).fetchone()

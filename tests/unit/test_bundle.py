@@ -10,7 +10,7 @@ import pytest
 from fiel.policies.bundle import BUILT_IN, PolicyBundle, load_bundles, parse_bundle, read_bundles
 from fiel.policies.checks.base import Found
 from fiel.policies.checks.length import Length
-from fiel.policies.describe import list_checks, show_bundle
+from fiel.policies.describe import show_bundle
 from fiel.policies.plain import decide
 from fiel.tools.errors import PolicyError
 
@@ -215,7 +215,6 @@ def test_descriptions_are_plain_values() -> None:
     shown = show_bundle(read_bundles()["strict"])
     assert (shown["lineage"], shown["file"]) == (["strict", "default"], str(BUILT_IN / "strict.yaml"))
     assert next(c for c in shown["checks"] if c["id"] == "length")["with"]["characters"] == 2000
-    assert {item["check"] for item in list_checks()} >= {c["check"] for c in shown["checks"]}
 
 
 def test_who_only_looks_needs_no_model_and_what_fails_its_examples_never_decides(

@@ -9,7 +9,6 @@ from psycopg.conninfo import make_conninfo
 
 from fiel.infra.database.connect import Database
 from fiel.infra.database.errors import DatabaseMisfit, pass_on, place, unavailable
-from fiel.infra.database.measure import round_trip
 from fiel.infra.database.open import open_database
 from fiel.infra.settings import Settings
 from fiel.tools.errors import DatabaseUnavailable
@@ -215,8 +214,3 @@ async def test_settings_lead_to_an_external_database(database_urls) -> None:
     settings = Settings(database_url=database_urls.runtime, database_owner_url=database_urls.owner)
     async with open_database(settings) as database, database.acting(ANA) as connection:
         assert await _one(connection, "SELECT current_user::text") == ("fiel_runtime",)
-
-
-async def test_a_round_trip_is_measured(database: Database) -> None:
-    taken = await round_trip(database, ANA, times=20)
-    assert 0 < taken["p50"] <= taken["p95"]
