@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fiel.infra.corpus.files import Read
 from fiel.infra.corpus.names import checked_collection, checked_readers
 from fiel.infra.corpus.prepare import Limits, Prepared, recipe
-from fiel.infra.corpus.report import OnProgress, Progress, Report
+from fiel.infra.corpus.report import OnProgress, Report, Watched
 from fiel.infra.corpus.sources import file_sources
 from fiel.infra.corpus.store import Marks, Place, Store
 from fiel.infra.corpus.sync import Page, Sync
@@ -70,7 +70,7 @@ async def ingest(
     started = time.monotonic()
     report = Report(name, tuple(sorted({*CURATORS, *readers})))
     store = Store(database, principal, embed.version, f"{recipe()};{embed.version}")
-    seen = _Watched(progress)
+    seen = Watched(progress)
     bounds = limits or Limits()
     async with AsyncExitStack() as stack:
         if not parsers:
@@ -85,30 +85,6 @@ async def ingest(
                     await store.finish(place)
     report.seconds = time.monotonic() - started
     return report
-
-
-class _Watched:
-    """Progress, told to whoever wants to know."""
-
-    def __init__(self, callback: OnProgress | None) -> None:
-        self.counts = Progress()
-        self._callback = callback
-
-    def tell(self) -> None:
-        if self._callback is not None:
-            self._callback(self.counts)
-
-    def waits(self) -> None:
-        self.counts.waiting = True
-        self.tell()
-
-    def goes_on(self) -> None:
-        self.counts.waiting = False
-        self.tell()
-
-    def done(self, number: int = 1) -> None:
-        self.counts.done += number
-        self.tell()
 
 
 class _Budget:
@@ -152,7 +128,7 @@ class _Pipeline:
         place: Place,
         parsers: Sequence[Preparing],
         report: Report,
-        seen: _Watched,
+        seen: Watched,
     ) -> None:
         self._store = store
         self._vectors = vectors

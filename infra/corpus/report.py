@@ -85,3 +85,27 @@ class Report:
             "curators_only": self.curators_only,
             "errors": self.errors,
         }
+
+
+class Watched:
+    """Progress, told to whoever wants to know."""
+
+    def __init__(self, callback: OnProgress | None) -> None:
+        self.counts = Progress()
+        self._callback = callback
+
+    def tell(self) -> None:
+        if self._callback is not None:
+            self._callback(self.counts)
+
+    def waits(self) -> None:
+        self.counts.waiting = True
+        self.tell()
+
+    def goes_on(self) -> None:
+        self.counts.waiting = False
+        self.tell()
+
+    def done(self, number: int = 1) -> None:
+        self.counts.done += number
+        self.tell()
