@@ -77,8 +77,10 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "span of another kind": lambda *_: Found((1.0,), ((0, 0, 1, "x"),)),  # type: ignore[arg-type]
 }
 
+PLAIN = "The office opens on Mondays."
+"""A text that nothing finds fault with."""
 FINE = {"licence": "MIT", "trust": "trusted"}
-"""Facts about a text that nothing finds fault with."""
+"""Facts about such a text."""
 STAGES_OF = [(entry.id, stage) for entry in BUNDLES["default"].entries for stage in STAGES if stage in entry.stages]
 
 
@@ -109,7 +111,7 @@ async def test_a_check_that_fails_blocks(policies: Any, monkeypatch: pytest.Monk
         with monkeypatch.context() as failing:
             failing.setattr(check, "run", lambda self, parts, facts: ANSWERS[answer]())
             for stage in STAGES:
-                decision = await policies.check(bundle, stage, ["a fine text"], FINE)
+                decision = await policies.check(bundle, stage, [PLAIN], FINE)
                 assert (decision.action, decision.reason) == ("block", "check_failed"), (name, stage)
                 after = ["not_run"] * (len(CHECKS) - at - 1)
                 assert [v.action for v in decision.verdicts] == ["allow"] * at + ["block", *after], (name, stage)
@@ -122,7 +124,7 @@ async def test_a_check_that_takes_too_long_blocks(policies: Any, monkeypatch: py
         return Found((0.0,) * len(parts))
 
     monkeypatch.setattr(CHECKS[name], "run", late)
-    for text in ("a fine text", "a fine text " * 3_000):
+    for text in (PLAIN, f"{PLAIN} " * 1_300):
         decision = await policies.check(policies.bundle(f"slow-{name}"), "output", [text])
         assert (decision.action, decision.reason) == ("block", "check_failed")
 
@@ -134,7 +136,7 @@ async def test_each_check_of_the_default_bundle_killed_in_turn(
     bundle = policies.bundle("default")
     check = next(entry.check for entry in bundle.entries if entry.id == identity)
     monkeypatch.setattr(type(check), "run", raises)
-    decision = await policies.check(bundle, stage, ["a fine text"])
+    decision = await policies.check(bundle, stage, [PLAIN])
     assert (decision.action, decision.reason) == ("block", "check_failed")
 
 
@@ -187,7 +189,7 @@ async def test_any_check_that_hangs_or_ends_its_thread_blocks(
 ) -> None:
     """A check of which short texts are judged on the loop hangs in a long one: only then is it not known to end."""
     release, bundle = threading.Event(), policies.bundle(f"slow-{name}")
-    text = "a fine text " * (2_000 if CHECKS[name].inline else 1)
+    text = f"{PLAIN} " * (1_000 if CHECKS[name].inline else 1)
 
     def hang(self: Check, parts: Any, facts: Any) -> Found:
         release.wait(30)
@@ -220,7 +222,7 @@ async def test_a_check_that_hangs_blocks_in_time_and_the_loop_goes_on(adapter: t
 
     ticking = asyncio.create_task(tick())
     started = time.perf_counter()
-    decision = await policies.check(bundle, "input", ["a fine text"])
+    decision = await policies.check(bundle, "input", [PLAIN])
     assert time.perf_counter() - started < 10
     ticking.cancel()
     assert [v.reason for v in decision.verdicts] == ["ok", "check_failed", "not_run"]
@@ -289,7 +291,7 @@ async def test_a_guard_that_fails_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
     for guard in (Broken(), Silent()):
         for stage in STAGES:
             monkeypatch.setitem(policies._guards, (bundle.version, stage), guard)
-            decision = await policies.check(bundle, stage, ["a fine text"])
+            decision = await policies.check(bundle, stage, [PLAIN])
             assert (decision.action, decision.reason) == ("block", "check_failed")
 
 
@@ -301,7 +303,7 @@ async def test_a_library_that_cannot_be_imported_blocks(monkeypatch: pytest.Monk
     policies = GuardrailsPolicies(BUNDLES)
     with pytest.raises(ImportError):
         policies.warm()
-    decision = await policies.check(policies.bundle("default"), "input", ["a fine text"])
+    decision = await policies.check(policies.bundle("default"), "input", [PLAIN])
     assert (decision.action, decision.reason) == ("block", "check_failed")
 
 
