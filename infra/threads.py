@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, cast
 
 import psycopg
@@ -64,10 +65,11 @@ class ThreadCipher:
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
-    """A string of the state on its way to the blobs: the checkpointer would write it in clear into its JSON column."""
+class _Apart:
+    """A value of the state on its way to the blobs: the checkpointer would write it into its JSON column, a text in
+    clear, and what is no number of JSON not at all."""
 
-    text: str
+    value: str | float
 
 
 def _each_by_its_key(query: str) -> str:
@@ -121,7 +123,7 @@ class ThreadSaver(AsyncPostgresSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         values = {
-            name: _Text(value) if isinstance(value, str) else value
+            name: _Apart(value) if isinstance(value, str) or _is_no_number(value) else value
             for name, value in checkpoint["channel_values"].items()
         }
         sealed: Checkpoint = {**checkpoint, "channel_values": values}
@@ -138,7 +140,7 @@ class ThreadSaver(AsyncPostgresSaver):
     def _dump_blobs(
         self, thread_id: str, checkpoint_ns: str, values: dict[str, Any], versions: ChannelVersions
     ) -> list[tuple[str, str, str, str, str, bytes | None]]:
-        plain = {name: value.text if isinstance(value, _Text) else value for name, value in values.items()}
+        plain = {name: value.value if isinstance(value, _Apart) else value for name, value in values.items()}
         with _thread(thread_id):
             return super()._dump_blobs(thread_id, checkpoint_ns, plain, versions)
 
@@ -186,6 +188,10 @@ class _Gathered:
 
     async def executemany(self, query: str, params: Sequence[Sequence[Any]]) -> None:
         self.statements.extend([bound(positional(query), one) for one in params])
+
+
+def _is_no_number(value: Any) -> bool:
+    return isinstance(value, float) and not isfinite(value)
 
 
 def _refuse_clear_text(row: Mapping[str, Any]) -> None:

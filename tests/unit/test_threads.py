@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator
+from math import isnan
 from typing import Any
 
 import psycopg
@@ -51,6 +52,21 @@ async def test_a_thread_comes_back_as_it_was(saver: ThreadSaver) -> None:
     assert found.checkpoint["channel_values"] == {"question": SECRET, "messages": [SECRET], "attempt": 2}
     assert [write[2] for write in found.pending_writes] == [SECRET]
     assert [one.checkpoint["id"] async for one in saver.alist(config(thread))] == [found.checkpoint["id"]]
+
+
+async def test_numbers_that_json_does_not_have_come_back_too(saver: ThreadSaver) -> None:
+    thread, values = (
+        str(uuid.uuid4()),
+        {"most": float("inf"), "least": float("-inf"), "share": 0.5, "none": float("nan")},
+    )
+    versions: Any = dict.fromkeys(values, "1")
+    checkpoint: Any = {**empty_checkpoint(), "channel_values": values, "channel_versions": versions}
+    await saver.aput(config(thread), checkpoint, {"source": "loop", "step": 1}, versions)
+    found = await saver.aget_tuple(config(thread))
+    assert found is not None
+    back = found.checkpoint["channel_values"]
+    assert isnan(back.pop("none"))
+    assert back == {"most": float("inf"), "least": float("-inf"), "share": 0.5}
 
 
 async def test_a_long_thread_is_read_as_fast_as_a_short_one(saver: ThreadSaver, shared_urls: Any) -> None:
