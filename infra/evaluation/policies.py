@@ -94,7 +94,8 @@ def shipped(folder: Path) -> Line:
 def _scores(trained: Trained, found: Array, unseen: Array, known: Any) -> Array:
     """Probability of each sample from the logits `found`, calibrated on the logits `unseen` of the samples `known`."""
     *slopes, offset = platt(unseen[known], trained.labels[known], trained.counts[known])
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(found @ np.array(slopes) + offset, -30, 30))), np.float64)
+    logits = found @ np.array(slopes) + offset - trained.doubts
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30))), np.float64)
 
 
 def _lines(held: str, trained: Trained, out: Any, scores: Array) -> list[Line]:

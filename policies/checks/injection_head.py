@@ -25,6 +25,9 @@ SURE = 0.9
 """From this probability on nobody is asked for a second opinion, and none counts."""
 LEAST_WORDS = 2
 """A window of fewer words says too little to tell, and holds no order worth the name."""
+ENOUGH_WORDS = 3
+DOUBT = 1.0
+"""What the logit of a window of fewer than `ENOUGH_WORDS` loses: people search with two words, and they tell little."""
 LEAST_LETTERS = 6
 """So many letters that stand alone are words in disguise, whatever parts them."""
 WORDING = "injection/grams.npz"
@@ -73,6 +76,12 @@ def readings(text: str) -> list[str]:
     return list(found)[:MOST_WINDOWS]
 
 
+def doubt(window: str) -> float:
+    """What the logit of a window loses."""
+    enough = _holds(_WORD, window, ENOUGH_WORDS) or _holds(_ALONE, window, LEAST_LETTERS)
+    return 0.0 if enough else DOUBT
+
+
 def _probability(text: str) -> float:
     seen = readings(text)
     if not seen:
@@ -80,7 +89,8 @@ def _probability(text: str) -> float:
     rows = np.asarray(e5.shared().encode(seen, True), np.float32)
     vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     words = grams(WORDING)
-    logits = head("injection").logits(vectors) + np.array([words.logit(window) for window in seen], np.float32)
+    more = [words.logit(window) - doubt(window) for window in seen]
+    logits = head("injection").logits(vectors) + np.array(more, np.float32)
     worst = float(chance(logits).max())
     return worst if not worst < FLOOR else 0.0
 

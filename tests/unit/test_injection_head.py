@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fiel.policies import heads
 from fiel.policies.bundle import load_bundles
-from fiel.policies.checks.injection_head import InjectionHead, readings
+from fiel.policies.checks.injection_head import InjectionHead, doubt, readings
 from fiel.policies.checks.views import MOST_VIEWS, MOST_WINDOWS, WINDOW, plain, views, windows
 from fiel.policies.plain import decide
 from fiel.tools import e5
@@ -153,6 +153,11 @@ def test_letters_that_stand_alone_are_looked_at(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "ok", "7.5 kg", "Override!", "A, B or C?", "1 2 3 4 5 6 7", "请"])
 def test_a_text_of_few_words_is_left_to_the_patterns(text: str) -> None:
     assert readings(text) == []
+
+
+def test_two_words_are_doubted_and_more_are_not() -> None:
+    assert doubt("emergency exits") == doubt("¿Vacaciones anuales?") > 0.0
+    assert doubt("where are the emergency exits") == doubt("o b e y m e") == 0.0
 
 
 def test_windows_are_those_of_the_embedder_and_bounded() -> None:
