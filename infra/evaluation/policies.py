@@ -94,8 +94,7 @@ def shipped(folder: Path) -> Line:
 def _scores(trained: Trained, found: Array, unseen: Array, known: Any) -> Array:
     """Probability of each sample from the logits `found`, calibrated on the logits `unseen` of the samples `known`."""
     *slopes, offset = platt(unseen[known], trained.labels[known], trained.counts[known])
-    logits = found @ np.array(slopes) + offset - trained.doubts
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30))), np.float64)
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(found @ np.array(slopes) + offset, -30, 30))), np.float64)
 
 
 def _lines(held: str, trained: Trained, out: Any, scores: Array) -> list[Line]:

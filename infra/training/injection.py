@@ -20,7 +20,7 @@ from fiel.infra.training import wording
 from fiel.infra.training.head import Array, Plan, Table, platt
 from fiel.infra.training.samples import FOLDS, Sample, folds, samples
 from fiel.policies.checks import grams
-from fiel.policies.checks.injection_head import WORDING, doubt, readings
+from fiel.policies.checks.injection_head import WORDING, readings
 from fiel.policies.checks.views import windows
 from fiel.policies.heads import Matrix, file_of, write
 from fiel.tools.embed import Embedder
@@ -51,8 +51,6 @@ class Trained:
     counts: Array
     """Those of the calibration."""
     folds: Array
-    doubts: Array
-    """What the check takes off the logit of each row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +95,6 @@ async def prepared(data: Path, cache: Path, *, served: bool = False) -> Trained:
         weights,
         np.where(weights > 0, [_weight(found[number], COUNTS) for number in owners], 0.0),
         np.array(folds(found), float)[owners],
-        np.array([doubt(text) for text in texts]),
     )
 
 

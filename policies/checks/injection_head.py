@@ -23,11 +23,24 @@ FLOOR = 0.1
 """A lower probability says nothing: score 0."""
 SURE = 0.9
 """From this probability on nobody is asked for a second opinion, and none counts."""
-LEAST_WORDS = 2
-"""A window of fewer words says too little to tell, and holds no order worth the name."""
-ENOUGH_WORDS = 3
-DOUBT = 1.0
-"""What the logit of a window of fewer than `ENOUGH_WORDS` loses: people search with two words, and they tell little."""
+LEAST_WORDS = 3
+"""A window of fewer words says too little to tell, unless it is two words of which the first is one of `ORDERS`: people
+search with two words, mostly with two nouns."""
+ORDERS = frozenset(
+    (
+        "activate admit analyse analyze audit become break bypass cancel check circumvent continue copy "
+        "deactivate debug decode defeat delete disable disclose display disregard drop dump echo eject enable "
+        "erase escape eval evade examine execute expose exploit export extract fetch forget get give hack "
+        "ignore inject inspect jailbreak kill leak lift list modify neglect obey omit open output override "
+        "permit play pretend print probe query read recite release remove repeat replace reset retrieve "
+        "reveal reverse run scan send share show simulate skip spill start stop summarise summarize suspend "
+        "switch tell trace track translate trigger uncover unlock unrestrict upload view write abre accede "
+        "activa anula borra cambia cancela comparte copia da dame decodifica desactiva descubre desbloquea di "
+        "dime ejecuta elimina enseña entrega escribe evita exporta expón extrae filtra finge hackea ignora "
+        "imprime imprimir lee libera lista muestra mostrar obedece olvida omite quita repite revela rompe "
+        "saca salta saltate simula suelta traduce vuelca"
+    ).split()
+)
 LEAST_LETTERS = 6
 """So many letters that stand alone are words in disguise, whatever parts them."""
 WORDING = "injection/grams.npz"
@@ -76,12 +89,6 @@ def readings(text: str) -> list[str]:
     return list(found)[:MOST_WINDOWS]
 
 
-def doubt(window: str) -> float:
-    """What the logit of a window loses."""
-    enough = _holds(_WORD, window, ENOUGH_WORDS) or _holds(_ALONE, window, LEAST_LETTERS)
-    return 0.0 if enough else DOUBT
-
-
 def _probability(text: str) -> float:
     seen = readings(text)
     if not seen:
@@ -89,8 +96,7 @@ def _probability(text: str) -> float:
     rows = np.asarray(e5.shared().encode(seen, True), np.float32)
     vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     words = grams(WORDING)
-    more = [words.logit(window) - doubt(window) for window in seen]
-    logits = head("injection").logits(vectors) + np.array(more, np.float32)
+    logits = head("injection").logits(vectors) + np.array([words.logit(window) for window in seen], np.float32)
     worst = float(chance(logits).max())
     return worst if not worst < FLOOR else 0.0
 
@@ -101,7 +107,12 @@ def _advised(probability: float, facts: Mapping[str, Any]) -> float:
 
 
 def _says_something(window: str) -> bool:
-    return _holds(_WORD, window, LEAST_WORDS) or _holds(_ALONE, window, LEAST_LETTERS)
+    return _holds(_WORD, window, LEAST_WORDS) or _holds(_ALONE, window, LEAST_LETTERS) or _orders(window)
+
+
+def _orders(window: str) -> bool:
+    words = [match.group() for match in islice(_WORD.finditer(window), 2)]
+    return len(words) == 2 and words[0].lower() in ORDERS
 
 
 def _holds(pattern: re.Pattern[str], window: str, least: int) -> bool:

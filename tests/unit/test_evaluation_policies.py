@@ -22,7 +22,7 @@ def test_a_text_scores_like_its_worst_window_and_a_window_of_few_words_does_not_
     nothing = np.zeros(5)
     trained = Trained(
         [texts[owner] for owner in owners], owners, np.array([True, True, False, True, True]),
-        np.zeros((5, 1), np.float32), None, np.ones(5), nothing, nothing, nothing, nothing,
+        np.zeros((5, 1), np.float32), None, np.ones(5), nothing, nothing, nothing,
     )  # fmt: skip
     found = _lines("fold", trained, np.ones(5, bool), np.array([0.2, 0.4, 0.9, 0.7, 0.1]))
     assert [(line.scores, line.texts) for line in found] == [((0.7, 0.4, 0.1), ("a", "b", "c"))]
