@@ -86,6 +86,8 @@ class ThreadSaver(AsyncPostgresSaver):
     """LangGraph's checkpointer: each blob bound to its thread, texts among the blobs, errors in fiel's words."""
 
     SELECT_SQL = _each_by_its_key(AsyncPostgresSaver.SELECT_SQL)
+    _NAMED = positional(f"{SELECT_SQL}WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s")
+    _LATEST = positional(f"{SELECT_SQL}WHERE thread_id = %s AND checkpoint_ns = %s ORDER BY checkpoint_id DESC LIMIT 1")
 
     def __init__(self, pool: AsyncConnectionPool[Any], cipher: Cipher, url: str) -> None:
         super().__init__(pool, serde=EncryptedSerializer(ThreadCipher(cipher), JsonPlusSerializer()))
@@ -102,15 +104,11 @@ class ThreadSaver(AsyncPostgresSaver):
 
     async def _found(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As LangGraph finds it, in one round trip on a connection of its own."""
-        meant = config["configurable"]
-        values = [meant["thread_id"], meant.get("checkpoint_ns", "")]
-        where = "WHERE thread_id = %s AND checkpoint_ns = %s ORDER BY checkpoint_id DESC LIMIT 1"
-        if id := get_checkpoint_id(config):
-            values.append(id)
-            where = "WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s"
-        ask = bound(positional(self.SELECT_SQL + where), values, Format.BINARY)
+        meant, id = config["configurable"], get_checkpoint_id(config)
+        values = (meant["thread_id"], meant.get("checkpoint_ns", ""), *((id,) if id else ()))
+        query = self._NAMED if id else self._LATEST
         with _in_words(self._url):
-            rows = (await self._piped([ask]))[0]
+            rows = (await self._piped([bound(query, values, Format.BINARY)]))[0]
         if rows and rows[0]["checkpoint"]["v"] < 4:
             return await super().aget_tuple(config)  # it brings up to date what old versions of it have written
         return await self._load_checkpoint_tuple(rows[0]) if rows else None

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fiel.infra.evaluation.statistics import Figure, difference, share
+from fiel.infra.evaluation.whole import refusal
 from fiel.nodes.moderate import moderated
 from fiel.policies.bundle import load_bundles
 from fiel.policies.plain import PlainPolicies
-from fiel.policies.rules import SEVERITY
 from fiel.tools.guard.heads import HeadsGuard
 
 TEXTS = Path(__file__).parent / "texts"
@@ -56,8 +56,7 @@ async def reasons(chosen: Sequence[Pair]) -> dict[str, str]:
     for pair in chosen:
         for text in (pair.unsafe, pair.plain):
             facts = {"language": pair.language, **await moderated(guard, bundle, "input", text)}
-            decision = await policies.check(bundle, "input", [text], facts)
-            found[text] = decision.reason if SEVERITY[decision.action] >= SEVERITY["review"] else ""
+            found[text] = refusal(await policies.check(bundle, "input", [text], facts))
     return found
 
 

@@ -13,7 +13,8 @@ from fiel.infra.evaluation.statistics import Figure, share
 from fiel.nodes.moderate import moderated
 from fiel.policies.bundle import load_bundles
 from fiel.policies.plain import judged
-from fiel.policies.rules import SEVERITY, Rule
+from fiel.policies.rules import SEVERITY
+from fiel.policies.types import Decision
 from fiel.tools.embed import Embedder
 from fiel.tools.guard.heads import HeadsGuard
 
@@ -26,14 +27,14 @@ async def beside(texts: Iterable[str], embed: Embedder) -> dict[str, str]:
     rules = [rule for rule in bundle.rules["input"] if rule.check.name != HEAD]
     found = {}
     for text in dict.fromkeys(texts):
-        why = _reason(rules, text, {})
+        why = refusal(judged(rules, [text], {}))
         # A text that is too long to be let in is not embedded for the guard.
-        found[text] = why or _reason(rules, text, await moderated(guard, bundle, "input", text))
+        found[text] = why or refusal(judged(rules, [text], await moderated(guard, bundle, "input", text)))
     return found
 
 
-def _reason(rules: Sequence[Rule], text: str, facts: Mapping[str, Any]) -> str:
-    decision = judged(rules, [text], facts)
+def refusal(decision: Decision) -> str:
+    """The reason of a decision that gives no answer, or waits for a person; empty for any other."""
     return decision.reason if SEVERITY[decision.action] >= SEVERITY["review"] else ""
 
 

@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -179,13 +179,3 @@ class MemoryStore:
         for key in old:
             del self.drafts[key]
         return len(old)
-
-
-def lineage_rows(rows: Mapping[str, RunRow], run: str) -> list[RunRow]:
-    """`run` and those it resumes, newest first, as far as `rows` has them."""
-    out: list[RunRow] = []
-    at: str | None = run
-    while at is not None and at in rows:
-        out.append(rows[at])
-        at = rows[at].resumes
-    return out
